@@ -1,0 +1,14 @@
+import { benchCommp } from './commp.ts';
+
+type Bench = () => Record<string, unknown> | Promise<Record<string, unknown>>;
+
+const benches = new Map<string, Bench>([['commp', benchCommp]]);
+
+const [name = ''] = process.argv.slice(2);
+const bench = benches.get(name);
+if (bench === undefined) {
+  console.error(`usage: npm run bench -- ${[...benches.keys()].join('|')}`);
+  process.exitCode = 2;
+} else {
+  console.log(JSON.stringify(await bench()));
+}

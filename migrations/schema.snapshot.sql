@@ -1,0 +1,334 @@
+-- The schema that migrations/NNNN_*.sql and views.sql make, read from the catalogs of a migrated database: for reading
+-- and for review, never applied. Made by `npx node scripts/generate-schema.ts`; a test compares.
+
+create type address_source as enum ('chain', 'manual');
+
+create type aggregate_state as enum ('open', 'sealing', 'sealed');
+
+create type deal_state as enum ('signed', 'sent', 'accepted', 'published', 'active', 'rejected', 'failed', 'abandoned', 'missed', 'expired', 'slashed');
+
+create type provider_state as enum ('enabled', 'paused', 'removed');
+
+create type upload_state as enum ('incomplete', 'waiting', 'stowed', 'failed');
+
+create table aggregates (
+  id bigint not null generated always as identity,
+  state aggregate_state not null,
+  capacity_bytes bigint not null,
+  length_bytes bigint not null,
+  entry_count integer not null,
+  oldest_accepted_at timestamp with time zone,
+  seal_reason text,
+  tree_key text,
+  tree_bytes bigint,
+  batch_root text,
+  car_bytes bigint,
+  piece_cid text,
+  piece_bytes bigint,
+  opened_at timestamp with time zone not null,
+  sealed_at timestamp with time zone,
+  changed_at timestamp with time zone not null,
+  constraint aggregates_car_is_its_parts CHECK ((car_bytes = (length_bytes + tree_bytes))),
+  constraint aggregates_closed_not_empty CHECK (((state = 'open'::aggregate_state) OR (entry_count > 0))),
+  constraint aggregates_entries_counted CHECK (((entry_count >= 0) AND ((entry_count = 0) = (oldest_accepted_at IS NULL)))),
+  constraint aggregates_piece_holds_car CHECK (((piece_bytes >= 128) AND ((piece_bytes & (piece_bytes - 1)) = 0) AND (car_bytes <= ((piece_bytes / 128) * 127)) AND ((piece_bytes = 128) OR (car_bytes > ((piece_bytes / 256) * 127))))),
+  constraint aggregates_reason_known CHECK ((seal_reason = ANY (ARRAY['full'::text, 'age'::text, 'force_age'::text, 'operator'::text]))),
+  constraint aggregates_reason_once_closed CHECK (((state = 'open'::aggregate_state) = (seal_reason IS NULL))),
+  constraint aggregates_sealed_is_whole CHECK ((((state = 'sealed'::aggregate_state) = (piece_cid IS NOT NULL)) AND (num_nulls(tree_key, tree_bytes, batch_root, car_bytes, piece_cid, piece_bytes, sealed_at) = ANY (ARRAY[0, 7])))),
+  constraint aggregates_within_capacity CHECK (((length_bytes >= 59) AND (length_bytes <= capacity_bytes))),
+  constraint aggregates_pkey PRIMARY KEY (id)
+);
+
+create table chain_cursors (
+  name text not null,
+  height bigint not null,
+  tipset text[] not null,
+  at timestamp with time zone not null,
+  constraint chain_cursors_pkey PRIMARY KEY (name)
+);
+
+create table deals (
+  id uuid not null,
+  aggregate_id bigint not null,
+  slot integer not null,
+  generation integer not null,
+  provider_id text not null,
+  policy_version integer not null,
+  state deal_state not null,
+  client text not null,
+  signed_proposal bytea not null,
+  proposal_cid text not null,
+  verified boolean not null,
+  start_epoch bigint not null,
+  end_epoch bigint not null,
+  price_per_epoch numeric(40,0) not null,
+  provider_collateral numeric(40,0) not null,
+  attempts integer not null default 0,
+  maybe_received boolean not null default false,
+  next_attempt_at timestamp with time zone,
+  chain_deal_id bigint,
+  publish_message text,
+  published_epoch bigint,
+  sector_number bigint,
+  sector_start_epoch bigint,
+  reason_code text,
+  reason_text text,
+  settled_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  changed_at timestamp with time zone not null,
+  constraint deals_active_has_sector CHECK (((state <> ALL (ARRAY['active'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])) OR COALESCE((sector_start_epoch >= 0), false))),
+  constraint deals_dead_is_settled CHECK (((settled_at IS NOT NULL) OR (state <> ALL (ARRAY['rejected'::deal_state, 'abandoned'::deal_state, 'missed'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])))),
+  constraint deals_end_has_reason CHECK (((state <> ALL (ARRAY['rejected'::deal_state, 'failed'::deal_state, 'abandoned'::deal_state, 'missed'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])) OR (reason_code IS NOT NULL))),
+  constraint deals_epochs_in_order CHECK (((start_epoch >= 0) AND (end_epoch > start_epoch))),
+  constraint deals_generation_not_negative CHECK ((generation >= 0)),
+  constraint deals_live_is_unsettled CHECK (((settled_at IS NULL) OR (state <> ALL (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state])))),
+  constraint deals_money_not_negative CHECK (((price_per_epoch >= (0)::numeric) AND (provider_collateral >= (0)::numeric))),
+  constraint deals_on_chain_has_id CHECK (((state <> ALL (ARRAY['published'::deal_state, 'active'::deal_state, 'missed'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])) OR (chain_deal_id IS NOT NULL))),
+  constraint deals_signed_is_unsent CHECK (((state = 'signed'::deal_state) <= ((attempts = 0) AND (NOT maybe_received)))),
+  constraint deals_slot_not_negative CHECK ((slot >= 0)),
+  constraint deals_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint deals_policy_version_fkey FOREIGN KEY (policy_version) REFERENCES policies(version),
+  constraint deals_provider_id_fkey FOREIGN KEY (provider_id) REFERENCES providers(id),
+  constraint deals_pkey PRIMARY KEY (id),
+  constraint deals_proposal_unique UNIQUE (proposal_cid)
+);
+
+create table events (
+  "position" bigint not null generated always as identity,
+  xid xid8 not null default pg_current_xact_id(),
+  at timestamp with time zone not null,
+  upload_id bigint,
+  aggregate_id bigint,
+  deal_id uuid,
+  from_state text,
+  to_state text not null,
+  reason_code text,
+  detail text,
+  epoch bigint,
+  evidence jsonb,
+  constraint events_one_subject CHECK ((num_nonnulls(upload_id, aggregate_id, deal_id) = 1)),
+  constraint events_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint events_deal_id_fkey FOREIGN KEY (deal_id) REFERENCES deals(id),
+  constraint events_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint events_pkey PRIMARY KEY ("position")
+);
+
+create table network (
+  singleton boolean not null default true,
+  name text not null,
+  genesis_seconds bigint,
+  genesis_cid text,
+  constraint network_known CHECK ((name = ANY (ARRAY['mainnet'::text, 'calibration'::text, 'devnet'::text]))),
+  constraint network_single_row CHECK (singleton),
+  constraint network_pkey PRIMARY KEY (singleton)
+);
+
+create table owners (
+  id bigint not null generated always as identity,
+  name text not null,
+  constraint owners_name_given CHECK ((name <> ''::text)),
+  constraint owners_pkey PRIMARY KEY (id),
+  constraint owners_name_unique UNIQUE (name)
+);
+
+create table parts (
+  id bigint not null generated always as identity,
+  upload_id bigint not null,
+  object_key text not null,
+  object_offset bigint not null,
+  length_bytes bigint not null,
+  block_count bigint not null,
+  run_seq integer,
+  created_at timestamp with time zone not null,
+  constraint parts_have_blocks CHECK ((block_count > 0)),
+  constraint parts_not_empty CHECK ((length_bytes > 0)),
+  constraint parts_offset_not_negative CHECK ((object_offset >= 0)),
+  constraint parts_run_seq_not_negative CHECK ((run_seq >= 0)),
+  constraint parts_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint parts_pkey PRIMARY KEY (id),
+  constraint parts_object_unique UNIQUE (object_key, object_offset),
+  constraint parts_run_seq_unique UNIQUE (upload_id, run_seq)
+);
+
+create table placements (
+  aggregate_id bigint not null,
+  seq integer not null,
+  upload_id bigint not null,
+  offset_bytes bigint not null,
+  length_bytes bigint not null,
+  selector text,
+  constraint placements_not_empty CHECK ((length_bytes > 0)),
+  constraint placements_offset_after_header CHECK ((offset_bytes >= 59)),
+  constraint placements_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint placements_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint placements_pkey PRIMARY KEY (aggregate_id, seq),
+  constraint placements_offset_unique UNIQUE (aggregate_id, offset_bytes),
+  constraint placements_upload_once UNIQUE (aggregate_id, upload_id)
+);
+
+create table policies (
+  version integer not null generated always as identity,
+  replicas integer not null,
+  verified boolean not null,
+  max_price numeric(40,0) not null,
+  max_verified_price numeric(40,0) not null,
+  duration_epochs bigint not null,
+  start_delay_epochs bigint not null,
+  fast_retrieval boolean not null,
+  created_at timestamp with time zone not null,
+  created_by text not null,
+  constraint policies_duration_in_actor_limits CHECK (((duration_epochs >= 518400) AND (duration_epochs <= 3680640))),
+  constraint policies_prices_not_negative CHECK (((max_price >= (0)::numeric) AND (max_verified_price >= (0)::numeric))),
+  constraint policies_replicas_sane CHECK (((replicas >= 1) AND (replicas <= 100))),
+  constraint policies_start_delay_sane CHECK (((start_delay_epochs >= 1) AND (start_delay_epochs <= 40320))),
+  constraint policies_pkey PRIMARY KEY (version)
+);
+
+create table providers (
+  id text not null,
+  state provider_state not null,
+  address_source address_source not null,
+  peer_id text,
+  multiaddrs text[] not null default '{}'::text[],
+  sector_bytes bigint,
+  owner_id text,
+  added_at timestamp with time zone not null,
+  resolved_at timestamp with time zone,
+  resolve_error text,
+  retry_at timestamp with time zone,
+  failures integer not null default 0,
+  constraint providers_id_is_f0 CHECK ((id ~ '^f0[0-9]+$'::text)),
+  constraint providers_pkey PRIMARY KEY (id)
+);
+
+create table upload_owners (
+  upload_id bigint not null,
+  owner_id bigint not null,
+  since timestamp with time zone not null,
+  ended_at timestamp with time zone,
+  constraint upload_owners_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES owners(id),
+  constraint upload_owners_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint upload_owners_pkey PRIMARY KEY (upload_id, owner_id)
+);
+
+create table uploads (
+  id bigint not null generated always as identity,
+  root text not null,
+  state upload_state not null,
+  run_bytes bigint,
+  dag_bytes bigint,
+  block_count bigint,
+  missing_count bigint,
+  missing_first text,
+  failure text,
+  created_at timestamp with time zone not null,
+  changed_at timestamp with time zone not null,
+  constraint uploads_failure_named CHECK (((state = 'failed'::upload_state) = (failure IS NOT NULL))),
+  constraint uploads_missing_named_while_incomplete CHECK ((((state = ANY (ARRAY['incomplete'::upload_state, 'failed'::upload_state])) = (missing_count IS NOT NULL)) AND ((missing_count IS NULL) = (missing_first IS NULL)) AND ((missing_count IS NULL) OR (missing_count > 0)))),
+  constraint uploads_root_is_base32_v1 CHECK ((root ~ '^b[a-z2-7]+$'::text)),
+  constraint uploads_run_known_once_complete CHECK ((((state = ANY (ARRAY['waiting'::upload_state, 'stowed'::upload_state])) = (run_bytes IS NOT NULL)) AND ((run_bytes IS NULL) = (dag_bytes IS NULL)) AND ((run_bytes IS NULL) = (block_count IS NULL)) AND ((run_bytes IS NULL) OR (run_bytes > 0)))),
+  constraint uploads_pkey PRIMARY KEY (id),
+  constraint uploads_root_unique UNIQUE (root)
+);
+
+CREATE UNIQUE INDEX aggregates_piece_unique ON public.aggregates USING btree (piece_cid) WHERE (piece_cid IS NOT NULL);
+
+CREATE INDEX aggregates_unsealed ON public.aggregates USING btree (id) WHERE (state <> 'sealed'::aggregate_state);
+
+CREATE UNIQUE INDEX deals_chain_id_unique ON public.deals USING btree (chain_deal_id) WHERE (chain_deal_id IS NOT NULL);
+
+CREATE INDEX deals_of_aggregate ON public.deals USING btree (aggregate_id);
+
+CREATE UNIQUE INDEX deals_one_live_per_slot ON public.deals USING btree (aggregate_id, slot, generation) WHERE (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state]));
+
+CREATE UNIQUE INDEX deals_one_unsettled_per_provider ON public.deals USING btree (aggregate_id, provider_id, generation) WHERE (settled_at IS NULL);
+
+CREATE INDEX deals_unsent ON public.deals USING btree (next_attempt_at) WHERE (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state]));
+
+CREATE INDEX deals_unsettled ON public.deals USING btree (provider_id) WHERE (settled_at IS NULL);
+
+CREATE INDEX events_in_order ON public.events USING btree (xid, "position");
+
+CREATE INDEX events_of_aggregate ON public.events USING btree (aggregate_id, "position") WHERE (aggregate_id IS NOT NULL);
+
+CREATE INDEX events_of_deal ON public.events USING btree (deal_id, "position") WHERE (deal_id IS NOT NULL);
+
+CREATE INDEX events_of_upload ON public.events USING btree (upload_id, "position") WHERE (upload_id IS NOT NULL);
+
+CREATE INDEX placements_of_upload ON public.placements USING btree (upload_id);
+
+CREATE INDEX uploads_incomplete ON public.uploads USING btree (created_at) WHERE (state = 'incomplete'::upload_state);
+
+CREATE INDEX uploads_waiting ON public.uploads USING btree (created_at, id) WHERE (state = 'waiting'::upload_state);
+
+create view outbox as
+ SELECT "position",
+    xid,
+    at,
+    upload_id,
+    aggregate_id,
+    deal_id,
+    from_state,
+    to_state,
+    reason_code,
+    detail,
+    epoch,
+    evidence
+   FROM events
+  WHERE xid < pg_snapshot_xmin(pg_current_snapshot());
+
+CREATE OR REPLACE FUNCTION public.aggregate_has_event()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not exists (select from events e where e.aggregate_id = new.id and e.xid = pg_current_xact_id() and e.to_state = new.state::text) then
+    raise exception 'aggregate % became % without an event', new.id, new.state
+      using errcode = 'integrity_constraint_violation', constraint = 'aggregates_change_has_event';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.deal_has_event()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not exists (select from events e where e.deal_id = new.id and e.xid = pg_current_xact_id() and e.to_state = new.state::text) then
+    raise exception 'deal % became % without an event', new.id, new.state
+      using errcode = 'integrity_constraint_violation', constraint = 'deals_change_has_event';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE CONSTRAINT TRIGGER aggregates_change_has_event AFTER INSERT OR UPDATE OF state ON public.aggregates DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION aggregate_has_event();
+
+CREATE CONSTRAINT TRIGGER deals_change_has_event AFTER INSERT OR UPDATE OF state ON public.deals DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION deal_has_event();
+
+comment on table aggregates is 'One CARv1 each: 59 bytes of header, runs, batch tree. Written by stow and seal; read by all later stages; never deleted. length_bytes counts header and runs; piece_bytes is the padded size, the smallest power of two that holds the CAR.';
+
+comment on table chain_cursors is 'How far a reader of the chain has come. Written and read by watch, in the transaction of what it found.';
+
+comment on table deals is 'One proposal each, its exact signed bytes committed before any byte left. Written by propose, send and watch by compare-and-set on state; never deleted. settled_at: from then on nothing more can come of it. maybe_received: bytes may have reached the provider in an attempt without a definite answer.';
+
+comment on table events is 'Every change of state, with its evidence; append only: history and outbox in one. position orders the events of one subject; across subjects read the view outbox in the order (xid, position).';
+
+comment on table network is 'The one network this database belongs to. Written once at first start (genesis of a devnet at first contact); read at every start; never deleted.';
+
+comment on view outbox is 'Events that are safe to hand out in the order (xid, position), with the pair as cursor: every transaction that is still open or to come has a larger xid. position alone would lose the event of a younger transaction that took a lower position and commits later.';
+
+comment on table owners is 'Token names that sent uploads. Written by receive; read by lists; never deleted.';
+
+comment on table parts is 'Stored sections of an upload: canonical CAR sections (first occurrence of each CID, minimal varints, no header) in a range of a store object. Written by receive; read by seal and piece serving. run_seq: place in the upload''s run, null while it is in none.';
+
+comment on table placements is 'Where an upload''s run lies in an aggregate: never moved, never deleted. Written by stow, selector by seal; read by seal, piece serving and the API.';
+
+comment on table policies is 'Deal policy, a new row each change, the highest version rules. Prices are attoFIL per GiB per epoch. Written by operators; read by propose; never deleted.';
+
+comment on table providers is 'Storage providers we may propose to. Written by operators and by resolving on chain; read by choosing; removed by state, not by delete. retry_at: not asked before.';
+
+comment on table upload_owners is 'Who sent an upload. Written by receive; ended, not deleted, by the API.';
+
+comment on table uploads is 'One row a root CID (CIDv1 base32). Written by receive and stow; read by the API and stow; never deleted. run_bytes: bytes of its run in an aggregate; dag_bytes: sum of its blocks'' bytes.';

@@ -1,0 +1,224 @@
+import { Readable } from 'node:stream';
+import type { Kysely } from 'kysely';
+import { Type } from 'typebox';
+import { findListedAggregate, listAggregates, type ListedAggregate } from '../aggregate/aggregate-list.ts';
+import { findSealedByPiece, listEntries, type AggregateEntry, type SealedAggregate } from '../aggregate/store.ts';
+import type { SealNowOutcome } from '../aggregate/stow.ts';
+import type { DB } from '../db/tables.ts';
+import { listPublicDeals } from '../deals/deal-list.ts';
+import { dealObject, type DealNetwork } from '../deals/deal-object.ts';
+import { formatOffsetTime } from '../deals/time-format.ts';
+import { LadingError, unreachable } from '../errors.ts';
+import { canonicalPiece } from './parse-cid.ts';
+import {
+  decodeCursor,
+  encodeCursor,
+  exactly,
+  nullableNumber,
+  nullableText,
+  pageLimit,
+  pageQuery,
+  problem,
+  streamed,
+} from './schemas.ts';
+import { dealSchema, knownNetwork } from './status-answer.ts';
+import type { Server } from './typed-server.ts';
+
+export interface AggregateDeps {
+  kysely: Kysely<DB>;
+  dealNetwork(): DealNetwork | undefined;
+  /** aggregate/stow.ts `sealNow`, with its dependencies given. */
+  sealAggregate(aggregateId: bigint): Promise<SealNowOutcome>;
+}
+
+/** Entries of one query and one write to the socket: about 200 KB. An aggregate may hold 100,000. */
+const ENTRIES_PER_PAGE = 1_000;
+
+const pieceSchema = {
+  pieceCid: Type.String(),
+  pieceSize: Type.Number(),
+  carSize: Type.Number(),
+  batchRootCid: Type.String(),
+  state: Type.String(),
+  entryCount: Type.Integer(),
+  deals: Type.Array(dealSchema),
+};
+
+const listedSchema = exactly({
+  id: Type.String(),
+  state: Type.String(),
+  pieceCid: nullableText,
+  pieceSize: nullableNumber,
+  carSize: nullableNumber,
+  batchRootCid: nullableText,
+  entryCount: Type.Integer(),
+  length: Type.Number(),
+  capacity: Type.Number(),
+  sealReason: nullableText,
+  opened: Type.String(),
+  oldestAccepted: nullableText,
+  sealed: nullableText,
+});
+
+const readers = { access: ['ops', 'read'] } as const;
+const pieceParams = exactly({ pieceCid: Type.String() });
+const failures = { '4xx': problem, '5xx': problem };
+
+export function aggregateRoutes(server: Server, deps: AggregateDeps): void {
+  listRoute(server, deps);
+  entriesRoute(server, deps);
+  sealRoute(server, deps);
+  server.get(
+    '/aggregates/:pieceCid',
+    {
+      config: readers,
+      schema: { params: pieceParams, querystring: exactly({}), response: { 200: exactly(pieceSchema), ...failures } },
+    },
+    async ({ params }) => pieceAnswer(deps, await sealed(deps, params.pieceCid)),
+  );
+}
+
+function listRoute(server: Server, deps: AggregateDeps): void {
+  const state = Type.Union([Type.Literal('open'), Type.Literal('sealing'), Type.Literal('sealed')]);
+  server.get(
+    '/aggregates',
+    {
+      config: readers,
+      schema: {
+        querystring: exactly({ ...pageQuery, state: Type.Optional(state) }),
+        response: { 200: exactly({ items: Type.Array(listedSchema), next: nullableText }), ...failures },
+      },
+    },
+    async ({ query }) => {
+      const limit = pageLimit(query);
+      const after =
+        query.cursor === undefined ? {} : { afterId: BigInt(decodeCursor(query.cursor, [/^\d{1,18}$/]).join('')) };
+      const rows = await listAggregates(deps.kysely, {
+        limit,
+        ...after,
+        ...(query.state === undefined ? {} : { state: query.state }),
+      });
+      const last = rows.length < limit ? undefined : rows.at(-1);
+      return { items: rows.map(listedAnswer), next: last === undefined ? null : encodeCursor([last.id.toString()]) };
+    },
+  );
+}
+
+function entriesRoute(server: Server, deps: AggregateDeps): void {
+  server.get(
+    '/aggregates/:pieceCid/entries',
+    {
+      config: readers,
+      schema: {
+        params: pieceParams,
+        querystring: exactly({}),
+        produces: ['application/x-ndjson'],
+        response: { 200: streamed, ...failures },
+      },
+    },
+    async ({ params }, reply) => {
+      const { id } = await sealed(deps, params.pieceCid);
+      reply.type('application/x-ndjson');
+      return reply.send(Readable.from(entryLines(deps.kysely, id), { objectMode: false }));
+    },
+  );
+}
+
+function sealRoute(server: Server, deps: AggregateDeps): void {
+  server.post(
+    '/aggregates/:id/seal',
+    {
+      config: { access: ['ops'] },
+      schema: {
+        params: exactly({ id: Type.String({ pattern: '^[0-9]{1,18}$' }) }),
+        querystring: exactly({}),
+        response: { 200: listedSchema, ...failures },
+      },
+    },
+    async ({ params }) => {
+      const id = BigInt(params.id);
+      checkSealing(id, await deps.sealAggregate(id));
+      return listedAnswer(await listed(deps, id));
+    },
+  );
+}
+
+function checkSealing(id: bigint, outcome: SealNowOutcome): void {
+  switch (outcome.kind) {
+    case 'sealing':
+      return;
+    case 'unknown':
+      throw noAggregate(id);
+    case 'empty':
+      throw new LadingError('AGGREGATE_NOT_OPEN', `aggregate ${id} holds no upload yet`);
+    case 'not-open':
+      throw new LadingError('AGGREGATE_NOT_OPEN', `aggregate ${id} is ${outcome.state} already`);
+    default:
+      unreachable(outcome);
+  }
+}
+
+function noAggregate(id: bigint): LadingError {
+  return new LadingError('NOT_FOUND', `there is no aggregate ${id}`);
+}
+
+async function listed({ kysely }: AggregateDeps, id: bigint): Promise<ListedAggregate> {
+  const found = await findListedAggregate(kysely, id);
+  if (found === undefined) throw noAggregate(id);
+  return found;
+}
+
+/** One line an upload, in the order of the bytes, page by page: no transaction stays open while the caller reads. */
+async function* entryLines(kysely: Kysely<DB>, aggregateId: bigint): AsyncGenerator<Buffer> {
+  for (let afterSeq: number | undefined = undefined, more = true; more; ) {
+    const entries: AggregateEntry[] = await listEntries(kysely, aggregateId, { afterSeq, limit: ENTRIES_PER_PAGE });
+    if (entries.length > 0) yield Buffer.from(entries.map(entryLine).join(''));
+    afterSeq = entries.at(-1)?.seq;
+    more = entries.length === ENTRIES_PER_PAGE;
+  }
+}
+
+function entryLine({ root, selector, offset, length }: AggregateEntry): string {
+  return `${JSON.stringify({ root, selector, offset, length })}\n`;
+}
+
+async function sealed({ kysely }: AggregateDeps, text: string): Promise<SealedAggregate> {
+  const pieceCid = canonicalPiece(text);
+  const found = await findSealedByPiece(kysely, pieceCid);
+  if (found === undefined) throw new LadingError('NOT_FOUND', `there is no aggregate with the piece ${pieceCid}`);
+  return found;
+}
+
+async function pieceAnswer(deps: AggregateDeps, found: SealedAggregate) {
+  const { pieceCid, pieceBytes, carBytes, batchRoot, entryCount } = found;
+  const deals = await listPublicDeals(deps.kysely, pieceCid);
+  return {
+    pieceCid,
+    pieceSize: Number(pieceBytes),
+    carSize: carBytes,
+    batchRootCid: batchRoot,
+    state: 'sealed',
+    entryCount,
+    deals: deals.map((deal) => dealObject(deal, knownNetwork(deps))),
+  };
+}
+
+function listedAnswer(row: ListedAggregate) {
+  const time = (at: Date | null) => (at === null ? null : formatOffsetTime(at, 'microseconds'));
+  const number = (value: bigint | null) => (value === null ? null : Number(value));
+  return {
+    id: row.id.toString(),
+    state: row.state,
+    pieceCid: row.pieceCid,
+    pieceSize: number(row.pieceBytes),
+    carSize: number(row.carBytes),
+    batchRootCid: row.batchRoot,
+    entryCount: row.entryCount,
+    length: Number(row.lengthBytes),
+    capacity: Number(row.capacityBytes),
+    sealReason: row.sealReason,
+    opened: formatOffsetTime(row.openedAt, 'microseconds'),
+    oldestAccepted: time(row.oldestAcceptedAt),
+    sealed: time(row.sealedAt),
+  };
+}

@@ -1,0 +1,36 @@
+import { Type } from 'typebox';
+import { LadingError } from '../errors.ts';
+import { canonicalRoot } from './parse-cid.ts';
+import { compatibleError, exactly } from './schemas.ts';
+import { findStatusAnswer, statusProperties, type StatusDeps } from './status-answer.ts';
+import type { Server } from './typed-server.ts';
+
+export interface CheckDeps extends StatusDeps {
+  /** Whether `/check` answers without a token, as nft.storage did. */
+  publicCheck: boolean;
+}
+
+const checkAnswer = exactly({
+  ok: Type.Literal(true),
+  value: exactly({ cid: Type.String(), ...statusProperties }),
+});
+
+export function checkRoutes(server: Server, deps: CheckDeps): void {
+  const access = deps.publicCheck ? ('public' as const) : (['upload', 'ops', 'read'] as const);
+  server.get(
+    '/check/:cid',
+    {
+      config: { access, compatible: true },
+      schema: {
+        params: exactly({ cid: Type.String() }),
+        querystring: exactly({}),
+        response: { 200: checkAnswer, '4xx': compatibleError, '5xx': compatibleError },
+      },
+    },
+    async ({ params: { cid } }) => {
+      const status = await findStatusAnswer(deps, canonicalRoot(cid));
+      if (status === undefined) throw new LadingError('NFT_NOT_FOUND', 'NFT not found');
+      return { ok: true as const, value: { cid, ...status } };
+    },
+  );
+}

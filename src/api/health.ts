@@ -1,0 +1,45 @@
+import { Type } from 'typebox';
+import { describeError } from '../errors.ts';
+import { exactly } from './schemas.ts';
+import type { Server } from './typed-server.ts';
+
+export interface HealthDeps {
+  /** What this process needs to do its work, by name; each throws when it is not ready. */
+  readiness: Readonly<Record<string, () => Promise<void>>>;
+  log: { warn(fields: object, event: string): void };
+}
+
+/** An orchestrator asks every few seconds: a check that hangs must answer before the next question. */
+const CHECK_TIMEOUT_MS = 3_000;
+
+const health = exactly({ status: Type.String(), checks: Type.Optional(Type.Record(Type.String(), Type.String())) });
+
+export function healthRoutes(server: Server, deps: HealthDeps): void {
+  const config = { access: 'public' } as const;
+  const schema = { response: { 200: health, 503: health } };
+  server.get('/livez', { config, schema }, async () => ({ status: 'ok' }));
+  server.get('/readyz', { config, schema }, async (_request, reply) => {
+    const entries = await Promise.all(Object.entries(deps.readiness).map((entry) => runCheck(entry, deps)));
+    const ready = entries.every(([, state]) => state === 'ok');
+    return reply
+      .code(ready ? 200 : 503)
+      .send({ status: ready ? 'ok' : 'not ready', checks: Object.fromEntries(entries) });
+  });
+}
+
+/** Says only whether: what is wrong stands in the log. */
+async function runCheck([name, check]: [string, () => Promise<void>], { log }: HealthDeps): Promise<[string, string]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`)), CHECK_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([check(), late]);
+    return [name, 'ok'];
+  } catch (error) {
+    log.warn({ check: name, error: describeError(error) }, 'readiness.failed');
+    return [name, 'failed'];
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,98 @@
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Kysely } from 'kysely';
+import { Type } from 'typebox';
+import { findSealedByPiece } from '../aggregate/store.ts';
+import { openVirtualCar, type VirtualCar } from '../aggregate/virtual-car.ts';
+import type { DB } from '../db/tables.ts';
+import { findFetchablePiece } from '../deals/deal-list.ts';
+import { LadingError } from '../errors.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { parseByteRange, type ByteRange } from './byte-range.ts';
+import { canonicalPiece } from './parse-cid.ts';
+import { exactly, problem, streamed } from './schemas.ts';
+import type { Server } from './typed-server.ts';
+
+export interface PieceDeps {
+  kysely: Kysely<DB>;
+  store: ObjectStore;
+}
+
+/** What a storage provider downloads: plain bytes by ranges, never compressed, the same at every call. */
+export function pieceRoutes(server: Server, deps: PieceDeps): void {
+  const config = { access: 'piece' } as const;
+  const schema = {
+    params: exactly({ pieceCid: Type.String() }),
+    querystring: exactly({}),
+    produces: ['application/vnd.ipld.car'],
+  };
+  const failures = { '4xx': problem, '5xx': problem };
+  server.get(
+    '/piece/:pieceCid',
+    { config, schema: { ...schema, response: { 200: streamed, 206: streamed, ...failures } } },
+    async (request, reply) => {
+      const { piece, pieceCid } = await openPiece(request, deps, request.params.pieceCid);
+      const range = rangeOf(request, pieceCid, piece);
+      const { start, end } = setHeaders(reply, { piece, pieceCid, range });
+      return reply.send(Readable.from(piece.readRange(start, end), { objectMode: false }));
+    },
+  );
+  // RFC 9110 gives Range a meaning for GET alone: HEAD tells of the whole.
+  server.head(
+    '/piece/:pieceCid',
+    { config, schema: { ...schema, response: { 200: Type.Null(), ...failures } } },
+    async (request, reply) => {
+      const { piece, pieceCid } = await openPiece(request, deps, request.params.pieceCid);
+      setHeaders(reply, { piece, pieceCid, range: { kind: 'full' } });
+      return reply.send(null);
+    },
+  );
+}
+
+async function openPiece(request: FastifyRequest, deps: PieceDeps, text: string) {
+  const pieceCid = canonicalPiece(text);
+  await checkDeal(request, deps, pieceCid);
+  const sealed = await findSealedByPiece(deps.kysely, pieceCid);
+  if (sealed === undefined) throw new LadingError('NOT_FOUND', `there is no piece ${pieceCid}`);
+  return { piece: openVirtualCar({ db: deps.kysely, store: deps.store }, sealed), pieceCid };
+}
+
+/** A deal's token opens this deal's piece alone, and only while something can come of the deal. */
+async function checkDeal({ caller }: FastifyRequest, { kysely }: PieceDeps, pieceCid: string): Promise<void> {
+  if (caller?.kind !== 'deal') return;
+  if ((await findFetchablePiece(kysely, caller.dealId)) === pieceCid) return;
+  throw new LadingError('FORBIDDEN', `the token of deal ${caller.dealId} does not, or no longer, open this piece`);
+}
+
+function etagOf(pieceCid: string): string {
+  return `"${pieceCid}"`;
+}
+
+/** If-Range with another ETag, or with a date (we send none), means: give me all if it is not what I have. */
+function rangeOf({ headers }: FastifyRequest, pieceCid: string, piece: VirtualCar): ByteRange {
+  const condition = headers['if-range'];
+  if (condition !== undefined && condition !== etagOf(pieceCid)) return { kind: 'full' };
+  return parseByteRange(headers.range, piece.carBytes);
+}
+
+interface Answer {
+  piece: VirtualCar;
+  pieceCid: string;
+  range: ByteRange;
+}
+
+function setHeaders(reply: FastifyReply, { piece, pieceCid, range }: Answer): { start: number; end: number } {
+  const { carBytes } = piece;
+  reply.header('accept-ranges', 'bytes');
+  if (range.kind === 'unsatisfiable') {
+    reply.header('content-range', `bytes */${carBytes}`);
+    throw new LadingError('RANGE_NOT_SATISFIABLE', `ask for one range within the ${carBytes} bytes of the piece`);
+  }
+  reply.header('etag', etagOf(pieceCid));
+  reply.header('cache-control', 'private, no-transform, immutable');
+  reply.type('application/vnd.ipld.car; version=1');
+  const { start, end } = range.kind === 'part' ? range : { start: 0, end: carBytes };
+  if (range.kind === 'part') reply.code(206).header('content-range', `bytes ${start}-${end - 1}/${carBytes}`);
+  reply.header('content-length', end - start);
+  return { start, end };
+}

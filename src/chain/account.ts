@@ -1,0 +1,27 @@
+import { Type } from 'typebox';
+import { formatAddress, parseAddress } from '../filecoin/address.ts';
+import { tipsetParam, type ReadOptions } from './head.ts';
+import { answerParser, idText, toIdText } from './parse-answer.ts';
+import type { Rpc } from './rpc.ts';
+import { isNodeError } from './rpc-error.ts';
+
+export const parseLookupId = answerParser(idText, toIdText);
+/** Refuses what is no address, and writes it with `f`. */
+export const parseAccountKey = answerParser(Type.String(), (text) => formatAddress(parseAddress(text)));
+
+/** The `f0…` of an address; undefined when the chain has no such actor yet. */
+export async function readId(rpc: Rpc, address: string, options: ReadOptions = {}): Promise<string | undefined> {
+  const method = 'StateLookupID';
+  try {
+    return parseLookupId(await rpc.call(method, [address, tipsetParam(options.tipset)], options.signal), method);
+  } catch (error) {
+    if (isNodeError(error, /actor not found/i)) return undefined;
+    throw error;
+  }
+}
+
+/** The key address (`f1…`, `f3…`) of an account. */
+export async function readAccountKey(rpc: Rpc, address: string, options: ReadOptions = {}): Promise<string> {
+  const method = 'StateAccountKey';
+  return parseAccountKey(await rpc.call(method, [address, tipsetParam(options.tipset)], options.signal), method);
+}

@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto';
+import { BadInput } from '../errors.ts';
+import { createDevnet } from '../devnet/devnet.ts';
+import { parsePersonaPatch } from '../devnet/provider-persona.ts';
+import { parseCommand, toJson, type Command } from './command.ts';
+
+const usage = 'devnet [--port 1234] [--providers 5] [--epoch-ms 1000] [--faults JSON] [--data-dir DIR] [--json]';
+
+const options = {
+  port: { type: 'string', default: '1234' },
+  providers: { type: 'string', default: '5' },
+  'epoch-ms': { type: 'string', default: '1000' },
+  faults: { type: 'string' },
+  'data-dir': { type: 'string' },
+  seed: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+const MAX_PROVIDERS = 100;
+const MAX_EPOCH_MS = 3_600_000;
+
+function whole(text: string, name: string, { min, max }: { min: number; max: number }): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+  throw new BadInput('USAGE', `${name}: '${text}' is not a whole number from ${min} to ${max}`);
+}
+
+/** `{"f01000":{"hang":true},…}`: knobs by provider, as POST /devnet/faults takes them under "provider". */
+function parseFaults(text: string | undefined): Record<string, unknown> {
+  if (text === undefined) return {};
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed))
+      return parsed as Record<string, unknown>;
+  } catch (cause) {
+    throw new BadInput('USAGE', '--faults takes JSON such as {"f01000":{"hang":true}}', { cause });
+  }
+  throw new BadInput('USAGE', '--faults takes a JSON object such as {"f01000":{"hang":true}}');
+}
+
+export const devnet: Command = {
+  usage,
+  summary: 'a Filecoin of your own on loopback: chain, Lotus RPC, control door, storage providers',
+  async run(args, io) {
+    const { values } = parseCommand(args, usage, options);
+    const faults = parseFaults(values.faults);
+    const personas = Array.from(
+      { length: whole(values.providers, '--providers', { min: 0, max: MAX_PROVIDERS }) },
+      (_, at) => parsePersonaPatch(faults[`f0${1000 + at}`] ?? {}),
+    );
+    await using network = await createDevnet({
+      personas,
+      port: whole(values.port, '--port', { min: 0, max: 65_535 }),
+      epochMs: whole(values['epoch-ms'], '--epoch-ms', { min: 10, max: MAX_EPOCH_MS }),
+      seed: values.seed ?? randomBytes(8).toString('hex'),
+      ...(values['data-dir'] !== undefined && { dir: values['data-dir'] }),
+    });
+    const { rpcUrl, url } = network;
+    const providers = network.providers.map(({ id, peerId, multiaddrs }) => ({ id, peerId, multiaddrs }));
+    if (values.json) io.print(toJson({ rpcUrl, doorUrl: `${url}/devnet`, providers }));
+    else {
+      io.print(`chain RPC     ${rpcUrl}\ncontrol door  ${url}/devnet`);
+      for (const { id, peerId, multiaddrs } of providers)
+        io.print(`provider      ${id}  ${multiaddrs[0]}/p2p/${peerId}`);
+      io.say('\nCtrl-C ends it');
+    }
+    if (!io.signal.aborted) await new Promise((done) => io.signal.addEventListener('abort', done, { once: true }));
+    return 0;
+  },
+};

@@ -1,0 +1,56 @@
+import { fileURLToPath } from 'node:url';
+import { createChain, type Chain } from './chain/chain.ts';
+import { createRpc } from './chain/rpc.ts';
+import { systemClock, type Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import { createPieceTokens, type PieceTokens } from './deals/piece-token.ts';
+import { startJobs, type JobEngine } from './jobs.ts';
+import type { Log } from './log.ts';
+import { openNetwork, type OwnNetwork } from './network.ts';
+import { openDatabase, type OpenDatabase } from './open-database.ts';
+import { openLocalStore, type LocalStore } from './storage/local-store.ts';
+import { ownTokenSecret } from './token-secret.ts';
+
+export interface ServiceOptions {
+  log: Log;
+  /** Aborts a start that is under way. */
+  signal: AbortSignal;
+  clock?: Clock;
+  random?: () => number;
+}
+
+/** What every role stands on. */
+export interface Foundation {
+  config: Config;
+  log: Log;
+  clock: Clock;
+  random: () => number;
+  database: OpenDatabase;
+  network: OwnNetwork;
+  store: LocalStore;
+  jobs: JobEngine;
+  /** Undefined: no CHAIN_RPC_URL, so nothing is proposed or watched. */
+  chain: Chain | undefined;
+  pieceTokens: PieceTokens;
+}
+
+/** Opens database, store, jobs and chain in this order; `stack` closes them in the other. */
+export async function openFoundation(
+  config: Config,
+  options: ServiceOptions,
+  stack: AsyncDisposableStack,
+): Promise<Foundation> {
+  const { log, signal, clock = systemClock, random = Math.random } = options;
+  const database = stack.use(await openDatabase(config, { log, signal }));
+  const network = await openNetwork(database.kysely, config.network);
+  const store = await openLocalStore(fileURLToPath(config.storeUrl));
+  if (database.soleOwner) await store.sweepStaging();
+  const jobs = stack.use(await startJobs({ url: database.url, clock, log }));
+  const requeued = database.soleOwner ? await jobs.requeueActive() : 0;
+  if (requeued > 0) log.info({ jobs: requeued }, 'jobs.requeued');
+  const rpc = config.rpcEndpoints.length === 0 ? undefined : createRpc({ endpoints: config.rpcEndpoints });
+  if (rpc !== undefined) stack.defer(() => rpc.close());
+  const pieceTokens = createPieceTokens(config.tokenSecret ?? (await ownTokenSecret(config.dataDir)));
+  const chain = rpc && createChain(rpc);
+  return { config, log, clock, random, database, network, store, jobs, chain, pieceTokens };
+}

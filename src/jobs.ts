@@ -1,0 +1,279 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Kysely } from 'kysely';
+import { fromKysely, PgBoss, type QueueOptions, type WorkOptions } from 'pg-boss';
+import type { Clock } from './clock.ts';
+import type { DB } from './db/tables.ts';
+import { describeError } from './errors.ts';
+import type { Log } from './log.ts';
+
+/** What a job carries: ids, never facts. */
+export interface JobData {
+  stow: Record<string, never>;
+  seal: { aggregateId: string };
+  propose: { aggregateId: string };
+  send: { dealId: string };
+}
+export type QueueName = keyof JobData;
+
+export type JobHandler<Q extends QueueName> = (jobs: JobData[Q][], signal: AbortSignal) => Promise<void>;
+
+export interface Jobs {
+  /** Inserts the job in the given transaction: it exists once, and only if, that commits. */
+  send<Q extends QueueName>(
+    trx: Kysely<DB>,
+    queue: Q,
+    data: JobData[Q],
+    options?: { startAfter?: Date },
+  ): Promise<void>;
+}
+
+export interface JobEngine extends Jobs, AsyncDisposable {
+  /** From now on this process takes jobs of the queue. A handler that throws is logged, and its batch retried with back-off. */
+  work<Q extends QueueName>(queue: Q, handler: JobHandler<Q>): Promise<void>;
+  /** How many jobs of the queue are not done: waiting, deferred, to be retried, or in hand. */
+  pending(queue: QueueName): Promise<number>;
+  /** Those of `wanted` for which no job waits or runs: what a sweep has to send again. */
+  missing<Q extends QueueName>(queue: Q, wanted: readonly JobData[Q][]): Promise<JobData[Q][]>;
+  /** Makes jobs in hand waiting again, at once. Only for the sole user of a database, before `work`: their workers are dead. */
+  requeueActive(): Promise<number>;
+  /** Takes no new jobs, lets handlers finish what is in hand, and aborts those that do not within `STOP_LIMIT_MS`. */
+  stop(): Promise<void>;
+}
+
+interface QueueRules {
+  queue: QueueOptions & { notify: boolean };
+  work: WorkOptions;
+}
+
+const SECOND = 1;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/**
+ * The largest count that pg-boss's integer column takes: wake-ups of our own stages are retried without limit,
+ * because a kill counts as a retry, and a row that is due stays due.
+ */
+const WITHOUT_LIMIT = 2 ** 31 - 1;
+
+/** What all stage queues share. */
+const STAGE = {
+  retryLimit: WITHOUT_LIMIT,
+  // A fault of the database or disk is often over after a second, and an hour-long one needs no more than a try a minute.
+  retryDelay: SECOND,
+  retryBackoff: true,
+  retryDelayMax: MINUTE,
+  // A wake-up that waits longer than this is not lost either: the sweep sends it again.
+  retentionSeconds: 30 * DAY,
+  // Done wake-ups say nothing that the events do not say; an hour of them is there for a look.
+  deleteAfterSeconds: HOUR,
+  // A job wakes its handler the moment its transaction commits.
+  notify: true,
+};
+
+/** A dead worker's job is taken over this long after its last sign of life: the shortest that pg-boss takes. */
+const HEARTBEAT_SECONDS = 10;
+/** Work on full cores may hold the event loop for seconds: a busy worker must not look dead. */
+const BUSY_HEARTBEAT_SECONDS = 30;
+/** Longer than any handler of a short stage takes, its network calls' timeouts included. */
+const SHORT_STAGE_SECONDS = 15 * MINUTE;
+/** Hashing 32 GiB on a slow disk takes hours; a day is the most that pg-boss takes. A dead worker is seen by its heartbeat. */
+const SEAL_SECONDS = DAY;
+/** Deferred jobs and retries are found by polling alone: an indexed query a second and queue. */
+const POLL = { pollingIntervalSeconds: SECOND, notifyPollingIntervalSeconds: SECOND };
+
+/** All queues: what they retry, how long a job may take, how many are taken at once. */
+const QUEUES: Record<QueueName, QueueRules> = {
+  stow: {
+    queue: { ...STAGE, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
+    // One call drains whatever is due, so many wake-ups are one batch, and one handler at a time is enough.
+    work: { ...POLL, batchSize: 1_000, localConcurrency: 1 },
+  },
+  seal: {
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
+    // One aggregate keeps a core and the disk busy; two overlap one's reading with the other's hashing.
+    work: { ...POLL, batchSize: 1, localConcurrency: 2 },
+  },
+  propose: {
+    queue: { ...STAGE, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
+    // Choosing providers reads and signs, a few milliseconds each; a few at a time keep the retries of one failure small.
+    work: { ...POLL, batchSize: 10, localConcurrency: 1, burstWhenBatchFull: true },
+  },
+  send: {
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
+    // A provider that hangs holds its handler for a whole timeout: one deal each, and enough of them side by side.
+    work: { ...POLL, batchSize: 1, localConcurrency: 8 },
+  },
+};
+const QUEUE_NAMES = Object.keys(QUEUES) as QueueName[];
+
+/** Connections for taking and settling jobs; handlers have the service's own pool. One more listens. */
+const MAX_CONNECTIONS = 4;
+/** Half a minute to take over a dead worker's job: heartbeat, then the next look at it. */
+const SUPERVISE_SECONDS = 10;
+/** The service has 10 s to stop, and other things to close after this. */
+const STOP_LIMIT_MS = 7_000;
+/** For handlers to come back after their signal was aborted. */
+const ABORT_LIMIT_MS = 1_000;
+const UNDONE = ['created', 'retry', 'active'];
+
+export interface JobOptions {
+  url: string;
+  clock: Clock;
+  log: Log;
+}
+
+function createBoss(url: string, supervise: boolean): PgBoss {
+  return new PgBoss({
+    connectionString: url,
+    application_name: 'lading jobs',
+    max: MAX_CONNECTIONS,
+    // No cron: what is due at a time is a row, or a job with startAfter.
+    schedule: false,
+    supervise,
+    superviseIntervalSeconds: SUPERVISE_SECONDS,
+    monitorIntervalSeconds: SUPERVISE_SECONDS,
+    useListenNotify: supervise,
+    registerInstance: false,
+    openTelemetry: { enabled: false },
+  });
+}
+
+async function declareQueues(boss: PgBoss): Promise<void> {
+  for (const name of QUEUE_NAMES) {
+    const { queue } = QUEUES[name];
+    // The first call makes the queue, and the second brings one that an older version made to today's rules.
+    await boss.createQueue(name, queue);
+    await boss.updateQueue(name, queue);
+  }
+}
+
+/** Makes pg-boss's schema and our queues in a database, and works nothing: `lading migrate`, templates of tests. */
+export async function installJobs(url: string): Promise<void> {
+  const boss = createBoss(url, false);
+  boss.on('error', () => undefined);
+  await boss.start();
+  try {
+    await declareQueues(boss);
+  } finally {
+    await boss.stop({ graceful: false });
+  }
+}
+
+/** Starts the job engine on a migrated database. Faults of its own loops are logged: polling goes on, and nothing is lost. */
+export async function startJobs(options: JobOptions): Promise<JobEngine> {
+  const { url, log } = options;
+  const boss = createBoss(url, true);
+  boss.on('error', (error) => log.error({ err: describeError(error) }, 'jobs.error'));
+  boss.on('warning', (warning) => log.warn({ warning: warning.message, data: warning.data }, 'jobs.warning'));
+  try {
+    await boss.start();
+    await declareQueues(boss);
+  } catch (error) {
+    await boss.stop({ graceful: false }).catch(() => undefined);
+    throw error;
+  }
+  return new BossEngine(boss, options);
+}
+
+class BossEngine implements JobEngine {
+  readonly #boss: PgBoss;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #inHand = new Set<Promise<void>>();
+  #stopping: Promise<void> | undefined;
+
+  constructor(boss: PgBoss, { clock, log }: JobOptions) {
+    this.#boss = boss;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  async send<Q extends QueueName>(
+    trx: Kysely<DB>,
+    queue: Q,
+    data: JobData[Q],
+    options: { startAfter?: Date } = {},
+  ): Promise<void> {
+    const { startAfter } = options;
+    // A wait, not a time: the service's clock and the database's need not agree.
+    const waitSeconds = startAfter === undefined ? 0 : (startAfter.getTime() - this.#clock.now().getTime()) / 1_000;
+    await this.#boss.send(queue, data, { db: fromKysely(trx), ...(waitSeconds > 0 && { startAfter: waitSeconds }) });
+  }
+
+  async work<Q extends QueueName>(queue: Q, handler: JobHandler<Q>): Promise<void> {
+    await this.#boss.work<JobData[Q]>(queue, QUEUES[queue].work, async (jobs) => {
+      const [first] = jobs;
+      if (first === undefined) return;
+      const run = this.#run(queue, () =>
+        handler(
+          jobs.map(({ data }) => data),
+          first.signal,
+        ),
+      );
+      this.#inHand.add(run);
+      await run.finally(() => this.#inHand.delete(run));
+    });
+  }
+
+  async #run(queue: QueueName, handle: () => Promise<void>): Promise<void> {
+    try {
+      await handle();
+    } catch (error) {
+      const fields = { queue, err: describeError(error) };
+      if (this.#stopping === undefined) this.#log.error(fields, 'job.failed');
+      else this.#log.info(fields, 'job.interrupted');
+      throw error;
+    }
+  }
+
+  async pending(queue: QueueName): Promise<number> {
+    const sql = 'select count(*)::integer as count from pgboss.job where name = $1 and state::text = any($2)';
+    const { rows } = await this.#boss.getDb().executeSql(sql, [queue, UNDONE]);
+    return Number(rows[0]?.count);
+  }
+
+  async missing<Q extends QueueName>(queue: Q, wanted: readonly JobData[Q][]): Promise<JobData[Q][]> {
+    const sql = `select w.data from jsonb_array_elements($2::jsonb) as w (data) where not exists (
+      select from pgboss.job j where j.name = $1 and j.state::text = any($3) and j.data = w.data)`;
+    const { rows } = await this.#boss.getDb().executeSql(sql, [queue, JSON.stringify(wanted), UNDONE]);
+    return rows.map((row: { data: JobData[Q] }) => row.data);
+  }
+
+  async requeueActive(): Promise<number> {
+    // What pg-boss itself does with a lost heartbeat, but without waiting for one.
+    const sql = `update pgboss.job set state = 'retry', start_after = now(), heartbeat_on = null
+      where name = any($1) and state = 'active' returning id`;
+    const { rows } = await this.#boss.getDb().executeSql(sql, [QUEUE_NAMES]);
+    return rows.length;
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    await this.#boss.stop({ graceful: true, timeout: STOP_LIMIT_MS });
+    const limit = new AbortController();
+    await Promise.race([Promise.allSettled(this.#inHand), delay(ABORT_LIMIT_MS, undefined, { signal: limit.signal })]);
+    limit.abort();
+    if (this.#inHand.size > 0) this.#log.warn({ handlers: this.#inHand.size }, 'jobs.abandoned');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/** For commands that wake a stage of a service which runs elsewhere: sends jobs, and works none. */
+export async function openJobSender(options: JobOptions): Promise<Jobs & AsyncDisposable> {
+  const boss = createBoss(options.url, false);
+  boss.on('error', (error) => options.log.error({ err: describeError(error) }, 'jobs.error'));
+  await boss.start();
+  const engine = new BossEngine(boss, options);
+  return {
+    send: (trx, queue, data, when) => engine.send(trx, queue, data, when),
+    [Symbol.asyncDispose]: () => boss.stop({ graceful: false }),
+  };
+}

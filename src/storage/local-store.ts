@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, opendir, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { LadingError } from '../errors.ts';
+import { isMissing, syncFolder, writeFault } from './durable-file.ts';
+import { LocalStage } from './local-stage.ts';
+import { fileToKey, keyToFile } from './object-key.ts';
+import type { ObjectStore, StagedObject, StoredObject } from './store.ts';
+
+/** Large enough that a sequential read runs at the disk's speed, small enough for many readers at once. */
+const READ_CHUNK_BYTES = 512 * 1024;
+
+/**
+ * The object store in a folder: `objects/<shard>/<key with ~ for />` and `staging/<uuid>` of what is being written.
+ * Data and names are fsynced before `commit` returns.
+ */
+export class LocalStore implements ObjectStore {
+  readonly #objects: string;
+  readonly #staging: string;
+  readonly #shards = new Map<string, Promise<string>>();
+
+  /** Use `openLocalStore`. */
+  constructor(folder: string) {
+    this.#objects = join(folder, 'objects');
+    this.#staging = join(folder, 'staging');
+  }
+
+  async stage(): Promise<StagedObject> {
+    const path = join(this.#staging, randomUUID());
+    try {
+      return new LocalStage(path, await open(path, 'wx'), (key) => this.#place(key));
+    } catch (error) {
+      throw writeFault(error);
+    }
+  }
+
+  async *read(key: string, offset: number, length: number): AsyncGenerator<Uint8Array> {
+    const path = this.#path(key);
+    const file = await open(path, 'r').catch((error: unknown) => {
+      throw isMissing(error) ? missing(key) : error;
+    });
+    try {
+      const { size } = await file.stat();
+      if (size < offset + length) throw short(key, size, offset + length);
+      for (let at = offset; at < offset + length; ) {
+        const chunk = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, offset + length - at));
+        const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
+        if (bytesRead === 0) throw short(key, at, offset + length);
+        at += bytesRead;
+        yield chunk.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    try {
+      return (await stat(this.#path(key))).size;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    await rm(this.#path(key), { force: true });
+  }
+
+  async *list(): AsyncGenerator<StoredObject> {
+    for (const shard of (await readdir(this.#objects)).sort()) {
+      for await (const entry of await opendir(join(this.#objects, shard))) {
+        const found = await stat(join(this.#objects, shard, entry.name)).catch(() => undefined);
+        if (found !== undefined) yield { key: fileToKey(entry.name), sizeBytes: found.size, modifiedAt: found.mtime };
+      }
+    }
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#objects);
+    return bavail * bsize;
+  }
+
+  /**
+   * Removes what a killed process left half written; answers how many files. Only for the sole owner of the folder,
+   * before it stages anything: another process's staged files would go too.
+   */
+  async sweepStaging(): Promise<number> {
+    const left = await readdir(this.#staging);
+    for (const name of left) await rm(join(this.#staging, name), { force: true, recursive: true });
+    return left.length;
+  }
+
+  #path(key: string): string {
+    const { shard, name } = keyToFile(key);
+    return join(this.#objects, shard, name);
+  }
+
+  async #place(key: string): Promise<{ folder: string; path: string }> {
+    const { shard, name } = keyToFile(key);
+    const folder = await this.#shard(shard);
+    return { folder, path: join(folder, name) };
+  }
+
+  /** The shard's folder, made durable once a process: a commit must not rest on a folder that a crash can lose. */
+  #shard(shard: string): Promise<string> {
+    const known = this.#shards.get(shard);
+    if (known !== undefined) return known;
+    const made = this.#makeShard(shard);
+    this.#shards.set(shard, made);
+    made.catch(() => this.#shards.delete(shard));
+    return made;
+  }
+
+  async #makeShard(shard: string): Promise<string> {
+    const folder = join(this.#objects, shard);
+    await mkdir(folder, { recursive: true });
+    await syncFolder(this.#objects);
+    return folder;
+  }
+}
+
+/** Opens the store in `folder`, making it when it is not there. */
+export async function openLocalStore(folder: string): Promise<LocalStore> {
+  const root = resolve(folder);
+  await mkdir(join(root, 'objects'), { recursive: true });
+  await mkdir(join(root, 'staging'), { recursive: true });
+  await syncFolder(root);
+  await syncFolder(resolve(root, '..'));
+  return new LocalStore(root);
+}
+
+function missing(key: string): LadingError {
+  return new LadingError('STORE_OBJECT_MISSING', `the store has no object ${key}`, { details: { key } });
+}
+
+function short(key: string, sizeBytes: number, neededBytes: number): LadingError {
+  return new LadingError('STORE_OBJECT_SHORT', `object ${key} has ${sizeBytes} bytes where ${neededBytes} are needed`, {
+    details: { key, sizeBytes, neededBytes },
+  });
+}

@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { apiFixture, bearer, tokens } from '../support/api-fixture.ts';
+
+test('alive is alive, ready is ready when all is', async () => {
+  let broken = false;
+  const readiness = {
+    database: async () => undefined,
+    store: async () => {
+      if (broken) throw new Error('disk /dev/secret is gone');
+    },
+  };
+  await using fixture = await apiFixture({ server: { readiness } });
+  const { server } = fixture;
+  expect((await server.inject('/livez')).json()).toEqual({ status: 'ok' });
+  expect((await server.inject('/readyz')).json()).toEqual({ status: 'ok', checks: { database: 'ok', store: 'ok' } });
+  broken = true;
+  const response = await server.inject('/readyz');
+  expect(response.statusCode).toBe(503);
+  expect(response.json()).toEqual({ status: 'not ready', checks: { database: 'ok', store: 'failed' } });
+  expect(response.body).not.toContain('secret');
+  expect((await server.inject('/livez')).statusCode).toBe(200);
+});
+
+test('every request has an id: the caller’s when it is plain, else a new one', async () => {
+  await using fixture = await apiFixture();
+  const idFor = async (given?: string) =>
+    (await fixture.server.inject({ url: '/livez', headers: given === undefined ? {} : { 'x-request-id': given } }))
+      .headers['x-request-id'];
+  expect(await idFor('abc-123')).toBe('abc-123');
+  expect(await idFor()).toMatch(/^[0-9a-f-]{36}$/);
+  expect(await idFor('a b"c')).toMatch(/^[0-9a-f-]{36}$/);
+  expect(await idFor('x'.repeat(65))).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test('what is not there is 404 as problem details, whoever asks', async () => {
+  await using fixture = await apiFixture();
+  for (const headers of [{}, bearer(tokens.ops)]) {
+    const response = await fixture.server.inject({ method: 'POST', url: '/nowhere?secret=1', headers, payload: 'x' });
+    expect(response.statusCode).toBe(404);
+    expect(response.headers['content-type']).toContain('application/problem+json');
+    expect(response.body).not.toContain('secret');
+  }
+});
+
+test('a route that does not say who may call it cannot be declared', async () => {
+  await using fixture = await apiFixture();
+  await fixture.server.close();
+  const { fastify } = await import('fastify');
+  const { guardRoutes } = await import('../../src/api/auth.ts');
+  const server = fastify();
+  guardRoutes(server, { tokens: [], verifyPieceToken: () => undefined });
+  expect(() => server.get('/open', async () => 'x')).toThrow('who may call');
+});
+
+test('every route but the public ones is shut without a token', async () => {
+  await using fixture = await apiFixture();
+  const shut: [method: 'GET' | 'HEAD' | 'POST' | 'PUT', url: string][] = [
+    ['POST', '/upload'],
+    ['GET', '/aggregates'],
+    ['GET', '/aggregates/x'],
+    ['GET', '/aggregates/x/entries'],
+    ['POST', '/aggregates/1/seal'],
+    ['GET', '/deals'],
+    ['GET', '/deals/x'],
+    ['GET', '/providers'],
+    ['POST', '/providers'],
+    ['POST', '/providers/f01/pause'],
+    ['POST', '/providers/f01/resume'],
+    ['POST', '/providers/f01/remove'],
+    ['GET', '/policy'],
+    ['PUT', '/policy'],
+    ['GET', '/piece/x'],
+    ['HEAD', '/piece/x'],
+  ];
+  for (const [method, url] of shut) {
+    const response = await fixture.server.inject({ method, url });
+    expect([method, url, response.statusCode]).toEqual([method, url, 401]);
+  }
+});

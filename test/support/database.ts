@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { inject } from 'vitest';
+import { connect, type Database } from '../../src/db/connect.ts';
+import { databaseUrl } from './database-url.ts';
+
+/** A session ends on the server a moment after its client has closed it. */
+const LEAK_PATIENCE_MS = 2_000;
+const POLL_MS = 20;
+
+async function admin<T extends pg.QueryResultRow>(folder: string, sql: string, values: unknown[] = []): Promise<T[]> {
+  const client = new pg.Client({ connectionString: databaseUrl(folder, 'postgres') });
+  await client.connect();
+  try {
+    return (await client.query<T>(sql, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Who is still connected to the database, after they had time to go. */
+async function sessionsLeft(folder: string, name: string): Promise<string[]> {
+  const sql = `select application_name || ': ' || left(query, 200) as session from pg_stat_activity where datname = $1`;
+  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+    const rows = await admin<{ session: string }>(folder, sql, [name]);
+    if (rows.length === 0 || waitedMs >= LEAK_PATIENCE_MS) return rows.map(({ session }) => session);
+    await delay(POLL_MS);
+  }
+}
+
+/**
+ * A migrated database of its own for one test, dropped at its end: `await using db = await testDatabase()`.
+ * Connections that are still open then fail the test, because a service that leaks them dies of it.
+ */
+export async function testDatabase(): Promise<Database> {
+  const folder = inject('postgresFolder');
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  await admin(folder, `create database ${name} template template_lading strategy file_copy`);
+  const database = connect(databaseUrl(folder, name), { name: 'test' });
+  return {
+    ...database,
+    [Symbol.asyncDispose]: async () => {
+      await database[Symbol.asyncDispose]();
+      const leaks = await sessionsLeft(folder, name);
+      await admin(folder, `drop database ${name} with (force)`);
+      if (leaks.length > 0) throw new Error(`the test left database connections open:\n  ${leaks.join('\n  ')}`);
+    },
+  };
+}
