@@ -14,6 +14,8 @@ const UPLOADS = 16;
 /** Each life of the service is between these long: some end while it is still starting to work, some in the thick of it. */
 const SHORTEST_LIFE_MS = 100;
 const LONGEST_LIFE_MS = 3_000;
+/** Between two uploads. */
+const LONGEST_PAUSE_MS = 5_000;
 /** All of it, kills included (the issue of a crash is time, and not too much of it). */
 const LIMIT_MS = 180_000;
 const LOOK_MS = 500;
@@ -38,6 +40,8 @@ async function sendAll(world: World, deadline: number): Promise<string[]> {
   for await (const sample of packSamples({ seed: SEED, count: UPLOADS })) {
     // The largest sample is for the demo: here many small lives matter.
     if (sample.bytes > 8 * 2 ** 20) continue;
+    // Spread over the kills, so that every stage has something in hand at some of them.
+    await sleep(drawFraction(SEED, `pause/${sent.length}`) * LONGEST_PAUSE_MS);
     await sendUntilAcknowledged(world, sample, deadline);
     sent.push(sample.root.toString());
   }

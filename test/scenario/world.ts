@@ -8,10 +8,13 @@ import { freePort } from './network.ts';
 
 export const REPLICAS = 3;
 
-interface CheckedDeal {
+export interface CheckedDeal {
   status: string;
   stage: string;
   miner: string;
+  pieceCid: string;
+  batchRootCid: string;
+  datamodelSelector: string;
 }
 
 interface Checked {
@@ -31,6 +34,10 @@ export interface World extends AsyncDisposable {
   /** Providers with an active deal for the upload; none while the service does not answer. */
   activeProviders(cid: string): Promise<string[]>;
   describe(cids: string[]): Promise<string>;
+  /** The answer of `/check`; undefined while the service does not give one. */
+  check(cid: string): Promise<Checked | undefined>;
+  /** GET with the operator's token. */
+  get(path: string): Promise<Response>;
 }
 
 const TOKENS = { upload: 'upload-token-of-the-test', ops: 'operator-token-of-the-test' };
@@ -61,6 +68,8 @@ export async function startWorld(folder: string, seed: string): Promise<World> {
     upload: (sample) => upload(url, sample),
     activeProviders: (cid) => activeProviders(url, cid),
     describe: async (cids) => JSON.stringify(await Promise.all(cids.map((cid) => check(url, cid)))),
+    check: (cid) => check(url, cid),
+    get: (path) => fetch(url + path, { headers: { authorization: `Bearer ${TOKENS.ops}` } }),
     [Symbol.asyncDispose]: () => devnet.close(),
   };
 }
