@@ -20,9 +20,8 @@ const commands: Record<string, () => Promise<Command>> = {
 
 async function help(io: Io): Promise<number> {
   const all = await Promise.all(Object.values(commands).map((load) => load()));
-  const width = Math.max(...all.map(({ usage }) => usage.length));
   io.print('lading: a Filecoin deal aggregator\n');
-  for (const { usage, summary } of all) io.print(`  lading ${usage.padEnd(width)}  ${summary}`);
+  for (const { usage, summary } of all) io.print(`  lading ${usage}\n      ${summary}`);
   io.print('\nConfiguration is by environment variables: docs/operating.md');
   return 0;
 }

@@ -116,8 +116,8 @@ function introduce({ home, network, api, io }: Run): void {
 }
 
 function conclude(run: Run, check: CheckAnswer, verified: string): void {
-  run.io.say(`\n${verified}`);
   run.io.say(`\nGET ${run.api.url}/check/${check.value.cid}\n${JSON.stringify(check, null, 2)}`);
+  run.io.say(`\nall ${UPLOADS} uploads have ${DEMO_REPLICAS} active deals each\n${verified}`);
 }
 
 /** The whole life of the demo; returns its exit code. */

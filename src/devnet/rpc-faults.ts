@@ -24,6 +24,13 @@ const rates = ['http500', 'html', 'empty', 'truncated'] as const;
 const MAX_DELAY_MS = 600_000;
 const HTML = '<!DOCTYPE html><html><head><title>502</title></head><body>Bad gateway</body></html>\n';
 
+const distortions: Readonly<Record<(typeof rates)[number], (reply: RpcReply) => RpcReply>> = {
+  http500: () => ({ status: 500, body: 'internal server error\n' }),
+  html: () => ({ status: 200, body: HTML }),
+  empty: () => ({ status: 200, body: '' }),
+  truncated: ({ status, body }) => ({ status, body: body.slice(0, Math.floor(body.length / 2)) }),
+};
+
 /** Reads the faults of the control door; those that are not named are off. Throws ChainRefusal. */
 export function parseRpcFaults(json: unknown): RpcFaults {
   if (json === null) return noRpcFaults;
@@ -44,18 +51,7 @@ export function parseRpcFaults(json: unknown): RpcFaults {
 /** The answer as it arrives when the `turn`-th request meets these faults. */
 export function distort(reply: RpcReply, faults: RpcFaults, { seed, turn }: { seed: string; turn: number }): RpcReply {
   const struck = rates.find((name) => drawFraction(seed, `rpc/${name}/${turn}`) < faults[name]);
-  switch (struck) {
-    case 'http500':
-      return { status: 500, body: 'internal server error\n' };
-    case 'html':
-      return { status: 200, body: HTML };
-    case 'empty':
-      return { status: 200, body: '' };
-    case 'truncated':
-      return { status: reply.status, body: reply.body.slice(0, Math.floor(reply.body.length / 2)) };
-    default:
-      return reply;
-  }
+  return struck === undefined ? reply : distortions[struck](reply);
 }
 
 function isFaultName(name: string): name is keyof RpcFaults {

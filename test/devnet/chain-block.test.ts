@@ -35,6 +35,8 @@ interface RecordedTipset {
   Blocks: RecordedBlock[];
 }
 
+type RecordedMessage = Record<string, string> & { Nonce: number; GasLimit: number; CID: object };
+
 const bytes = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'));
 
 function signature(recorded: RecordedSignature | null): Signature | undefined {
@@ -71,7 +73,7 @@ describe('blocks of a real Lotus node', () => {
     ['genesis', 'Filecoin.ChainGetGenesis'],
     ['a tipset before a null round', 'Filecoin.ChainGetTipSetByHeight'],
   ])('%s hashes to its own CID and reads back as it was', (_, method) => {
-    const { Cids, Blocks } = resultOf<RecordedTipset>(method);
+    const { Cids, Blocks } = resultOf(method) as RecordedTipset;
     for (const [index, block] of Blocks.entries()) {
       expect(blockCid(header(block)).toString()).toBe(Cids[index]?.['/']);
       expect(JSON.stringify(blockJson(header(block)))).toBe(JSON.stringify(block));
@@ -79,9 +81,7 @@ describe('blocks of a real Lotus node', () => {
   });
 
   it('a BLS message goes by the CID of its bare form, and survives the journal', () => {
-    const recorded = resultOf<Record<string, string> & { Nonce: number; GasLimit: number; CID: object }>(
-      'Filecoin.ChainGetMessage',
-    );
+    const recorded = resultOf('Filecoin.ChainGetMessage') as RecordedMessage;
     const message = {
       to: parseAddress(recorded['To'] ?? ''),
       from: parseAddress(recorded['From'] ?? ''),

@@ -81,6 +81,13 @@ export function standingLedger(options: Partial<LedgerOptions> = {}): Ledger {
   return ledger;
 }
 
+/** Pushes a publish message without making tipsets. */
+export function pushDeals(ledger: Ledger, deals: Uint8Array[], provider = PROVIDER): CID {
+  const attempt = ledger.publish(provider, deals);
+  if (attempt.kind !== 'pushed') throw new Error(attempt.reason);
+  return attempt.message;
+}
+
 /** Publishes and makes the two tipsets that a receipt takes. */
 export function publishNow(ledger: Ledger, deals: Uint8Array[], provider = PROVIDER): bigint[] {
   const attempt = ledger.publish(provider, deals);
@@ -103,4 +110,12 @@ function bigIntBytes(value: bigint): Uint8Array {
   if (value === 0n) return new Uint8Array();
   const hex = value.toString(16);
   return Uint8Array.of(0, ...Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex'));
+}
+
+/** Types of the market actor's events, in order. */
+export function eventTypes(ledger: Ledger): string[] {
+  const query = { emitterIds: new Set([5n]), fields: new Map(), fromHeight: 0, toHeight: 10 ** 9, tipset: undefined };
+  return [...ledger.view().events(query)].map(([event]) =>
+    Buffer.from(event.entries[0]?.value.subarray(1) ?? []).toString(),
+  );
 }

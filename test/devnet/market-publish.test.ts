@@ -21,8 +21,8 @@ import { resultOf } from './lotus-pairs.ts';
 describe('the market actor of a real node', () => {
   /** The recorded message, on a chain that stands as that node's did. */
   it('takes the same two of three deals, and gives the same return', () => {
-    const message = resultOf<{ Params: string }>('Filecoin.ChainGetMessage');
-    const receipt = resultOf<{ Receipt: { Return: string } }>('Filecoin.StateSearchMsg').Receipt;
+    const message = resultOf('Filecoin.ChainGetMessage') as { Params: string };
+    const { Receipt: receipt } = resultOf('Filecoin.StateSearchMsg') as { Receipt: { Return: string } };
     const deals = decodePublishParams(Buffer.from(message.Params, 'base64'));
     const candidates = deals.map((deal) => decodeCandidate(deal));
     const state = new ChainState();

@@ -20,6 +20,8 @@ export const CLIENT = formatAddress(keyAddress(KEY));
 const LABEL = 'bafybeig2qsdu6nfmmaxlpnrpcz63jzyb6bzc4ngllv4mcj7q66ei4rq72y';
 const START_TIME = new Date('2026-01-01T00:00:00Z');
 const LOOKBACK = 10;
+/** The longest deal's life is read in fewer. */
+const MAX_PASSES = 400;
 
 /** A clock that moves when it is told to. */
 function testClock(): Clock & { advance(ms: number): void } {
@@ -193,7 +195,7 @@ export async function openWatch({ rpcUrl, lookbackEpochs = LOOKBACK }: { rpcUrl:
     seed: (seed: DealSeed = {}) => seedDeal(database, seed),
     /** Passes until there is nothing to do. */
     async watch() {
-      for (let passes = 0; passes < 20; passes += 1) {
+      for (let passes = 0; passes < MAX_PASSES; passes += 1) {
         if (!(await watchNext(deps, signal))) return;
       }
       throw new Error('the watch does not come to rest');
