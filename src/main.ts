@@ -53,6 +53,16 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
+/** Whoever reads our output may stop early (`| head`): that is no fault, and no reason for a service to end. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
+outliveReaders();
 const io: Io = {
   env: process.env,
   print: (line) => process.stdout.write(`${line}\n`),
