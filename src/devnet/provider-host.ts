@@ -22,11 +22,21 @@ const DIALS_PER_SECOND = 1_000;
  */
 export type Answerer = (request: Uint8Array, peer: string) => Promise<Uint8Array | undefined>;
 
-/** A listening libp2p node at 127.0.0.1 with TCP, noise, yamux and identify; calls itself Boost. */
-export function startHost(privateKey: PrivateKey): Promise<Libp2p> {
+const ANY_PORT = '/ip4/127.0.0.1/tcp/0';
+
+/**
+ * A listening libp2p node at 127.0.0.1 with TCP, noise, yamux and identify; calls itself Boost. Takes the address it had
+ * before, as a provider that restarts does, and any other only where that is taken.
+ */
+export async function startHost(privateKey: PrivateKey, before: string | undefined): Promise<Libp2p> {
+  if (before === undefined) return listenAt(privateKey, ANY_PORT);
+  return listenAt(privateKey, before).catch(() => listenAt(privateKey, ANY_PORT));
+}
+
+function listenAt(privateKey: PrivateKey, address: string): Promise<Libp2p> {
   return createLibp2p({
     privateKey,
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    addresses: { listen: [address] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],

@@ -48,7 +48,8 @@ export class StorageProvider {
 
   static async start(options: StorageProviderOptions): Promise<StorageProvider> {
     mkdirSync(join(options.folder, 'pieces'), { recursive: true });
-    const host = await startHost(await peerKey(options));
+    const before = options.ledger.miner(options.id)?.multiaddrs[0];
+    const host = await startHost(await peerKey(options), before);
     const provider = new StorageProvider(options, host);
     const { ledger } = options;
     ledger.registerMiner({ id: options.id, peerId: provider.peerId, multiaddrs: provider.multiaddrs });
