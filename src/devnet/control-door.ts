@@ -130,7 +130,8 @@ function publish({ ledger }: DoorContext, body: unknown): Record<string, unknown
   if (decodePublishParams(params).length === 0) throw bad('there are no deals');
   const attempt = ledger.publishParams(provider, params);
   if (attempt.kind === 'refused') throw new ChainRefusal('EXIT_CODE', attempt.reason, { dropped: attempt.dropped });
-  const { height } = ledger.land(attempt.message);
+  const { height, exitCode, error } = ledger.land(attempt.message);
+  if (exitCode !== 0) throw new ChainRefusal('EXIT_CODE', `the message failed: ${error ?? exitCode}`, { height });
   const result = ledger.publishResult(attempt.message);
   const dealIds = (result?.dealIds ?? []).map((id) => Number(id));
   const { message, dropped } = attempt;

@@ -24,7 +24,7 @@ export interface DevnetChain extends AsyncDisposable {
 /** A chain that ticks, with its Lotus JSON-RPC and its control door. */
 export async function createDevnetChain(options: DevnetChainOptions): Promise<DevnetChain> {
   const { port = 0, tokens, setProviderFaults } = options;
-  const ledger = openLedger(options);
+  const ledger = openLedger({ ...options, isPaused: true });
   const server = await startRpcServer({
     ledger,
     seed: ledger.seed,
@@ -32,6 +32,8 @@ export async function createDevnetChain(options: DevnetChainOptions): Promise<De
     ...(tokens !== undefined && { tokens }),
     ...(setProviderFaults !== undefined && { setProviderFaults }),
   });
+  // Only now: a clock that ticks behind a port that was taken would keep the process alive.
+  if (options.isPaused !== true) ledger.resume();
   const close = async (): Promise<void> => {
     ledger.close();
     await server.close();

@@ -14,9 +14,10 @@ import { ChainRefusal } from './chain-refusal.ts';
 import { marketAddress } from './chain-state.ts';
 import { ChainView } from './chain-view.ts';
 import { composeMessage } from './compose-message.ts';
+import { composeProof } from './compose-proof.ts';
 import { METHOD_PUBLISH, METHOD_SETTLE } from './execute-market-message.ts';
 import type { Execution } from './execute-message.ts';
-import { METHOD_PRE_COMMIT, METHOD_PROVE_COMMIT, METHOD_TERMINATE } from './execute-miner-message.ts';
+import { METHOD_TERMINATE } from './execute-miner-message.ts';
 import type {
   DealOnChain,
   LedgerPort,
@@ -27,7 +28,7 @@ import type {
   PublishResult,
 } from './ledger-port.ts';
 import { ownerKey, workerKey } from './miner-keys.ts';
-import { encodeProveCommit, encodeSectorNumber } from './sector-params.ts';
+import { encodeSectorNumber } from './sector-params.ts';
 
 /** Sector sizes of the network (go-state-types seal proofs). */
 export const SECTOR_SIZES: readonly bigint[] = [1n << 11n, 1n << 23n, 1n << 29n, 1n << 35n, 1n << 36n];
@@ -36,8 +37,6 @@ const DEFAULT_SECTOR_BYTES = 1n << 35n;
 const DEFAULT_ESCROW = 5_000n * 10n ** 18n;
 /** Below are built-in actors and the first accounts. */
 const FIRST_MINER_ID = 1000n;
-/** A sector outlives its deals by 60 days, so that none ends in the middle of one. */
-const SECTOR_MARGIN_EPOCHS = 172_800;
 /** Messages that wait for another one, or land again after a reorg, take a few tipsets. */
 const MAX_TIPSETS_TO_LAND = 10;
 
@@ -161,26 +160,13 @@ export class Ledger extends ChainDriver implements LedgerPort {
   }
 
   proveSector(minerId: string, dealIds: readonly bigint[]): ProofAttempt {
-    const id = this.#knownMiner(minerId);
-    const key = workerKey(this.core.policy.seed, id);
-    const deals = dealIds.map((dealId) => ({ dealId, proposal: this.core.state.deals.get(dealId)?.proposal }));
-    const pieces = deals.flatMap(({ dealId, proposal }) =>
-      proposal === undefined ? [] : [{ dealId, pieceCid: proposal.pieceCid, pieceBytes: proposal.pieceBytes }],
-    );
-    const missing = deals.find(({ proposal }) => proposal === undefined);
-    if (missing !== undefined) return { kind: 'refused', reason: `deal ${missing.dealId} is not in the state` };
-    const ends = deals.map(({ proposal }) => proposal?.endEpoch ?? 0);
-    const sectorNumber = (this.core.sectorNumbers.get(id) ?? 0) + 1;
-    const expirationEpoch = Math.max(this.core.head.height, ...ends) + SECTOR_MARGIN_EPOCHS;
-    const to = idAddress(id);
-    const preCommit = { to, method: METHOD_PRE_COMMIT, params: encodeSectorNumber(sectorNumber) };
-    const params = encodeProveCommit({ sectorNumber, expirationEpoch, pieces });
-    const prove = composeMessage(this.core, key, { to, method: METHOD_PROVE_COMMIT, params, nonceOffset: 1 });
-    const { exitCode, error } = this.core.tryMessage(prove);
+    const proof = composeProof(this.core, this.#knownMiner(minerId), dealIds);
+    if ('missing' in proof) return { kind: 'refused', reason: `deal ${proof.missing} is not in the state` };
+    const { exitCode, error } = this.core.tryMessage(proof.prove);
     if (exitCode !== 0) return { kind: 'refused', reason: refusalText(exitCode, error) };
-    this.push(composeMessage(this.core, key, preCommit));
-    this.push(prove);
-    return { kind: 'pushed', message: prove.cid, sectorNumber };
+    this.push(proof.preCommit);
+    this.push(proof.prove);
+    return { kind: 'pushed', message: proof.prove.cid, sectorNumber: proof.sectorNumber };
   }
 
   /** Pushes the termination of the sector that holds a deal. Throws ChainRefusal. */

@@ -1,26 +1,20 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { composeMessage } from '../../src/devnet/compose-message.ts';
-import { METHOD_WITHDRAW } from '../../src/devnet/execute-market-message.ts';
 import type { Ledger } from '../../src/devnet/ledger.ts';
 import { clearingEpoch } from '../../src/devnet/market-deals.ts';
 import { formatAddress, parseAddress } from '../../src/filecoin/address.ts';
 import { verifySignature } from '../../src/filecoin/signature.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
 import {
   activateNow,
   blsKey,
   client,
   END,
+  eventTypes,
   FIL,
   makeDeal,
   PROVIDER,
   publishNow,
-  secpKey,
+  pushDeals,
   standingLedger,
   START,
 } from './chain-fixture.ts';
