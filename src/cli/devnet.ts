@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { BadInput } from '../errors.ts';
 import { createDevnet } from '../devnet/devnet.ts';
-import { parsePersonaPatch } from '../devnet/provider-persona.ts';
+import { parsePersonaPatch } from '../devnet/provider/provider-persona.ts';
 import { parseCommand, toJson, type Command } from './command.ts';
 
 const usage = 'devnet [--port 1234] [--providers 5] [--epoch-ms 1000] [--faults JSON] [--data-dir DIR] [--json]';

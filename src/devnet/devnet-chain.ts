@@ -1,7 +1,7 @@
-import type { LedgerOptions } from './chain-driver.ts';
-import { openLedger, type Ledger } from './ledger.ts';
-import type { Permission } from './rpc-method.ts';
-import { startRpcServer } from './rpc-server.ts';
+import type { LedgerOptions } from './ledger/chain-driver.ts';
+import { openLedger, type Ledger } from './ledger/ledger.ts';
+import type { Permission } from './rpc/rpc-method.ts';
+import { startRpcServer } from './rpc/rpc-server.ts';
 
 export interface DevnetChainOptions extends LedgerOptions {
   /** Port of RPC and control door on 127.0.0.1; any free one unless told. */

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 
 import { createDevnetChain, type DevnetChainOptions } from './devnet-chain.ts';
-import type { Ledger } from './ledger.ts';
-import { startProviders, type Providers, type ProvidersOptions, type RunningProvider } from './providers.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import { startProviders, type Providers, type ProvidersOptions, type RunningProvider } from './provider/providers.ts';
 
 export interface DevnetOptions
   extends Omit<DevnetChainOptions, 'setProviderFaults' | 'seed'>,

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import type { Database } from '../../src/db/connect.ts';
@@ -157,7 +157,7 @@ describe('the outbox', () => {
             }
           }
         }
-        for (const slot of [...writers.keys()]) await end(slot, slot % 2 === 0 ? 'commit' : 'rollback');
+        for (const slot of writers.keys()) await end(slot, slot % 2 === 0 ? 'commit' : 'rollback');
         total += committed.length;
         await reader.readUntil(total);
         const seen = reader.seen.filter((label) => label.startsWith(`${base}/`));

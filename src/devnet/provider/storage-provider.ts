@@ -1,0 +1,130 @@
+import { setMaxListeners } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
+import type { Libp2p, PrivateKey } from '@libp2p/interface';
+import { parseAddress } from '../../filecoin/address.ts';
+import { ASK_PROTOCOL, MK_PROTOCOLS, STATUS_PROTOCOL } from '../../filecoin/mk12.ts';
+import type { HashPool } from './hash-pool.ts';
+import { answerAs, answerAsk, answerProposal, answerStatus, transportsStatement } from './provider-answers.ts';
+import type { ProviderContext } from './provider-context.ts';
+import { DealBook, type DealEntry, type ProviderDeal } from './provider-deals.ts';
+import { serve, serveStatement, startHost } from './provider-host.ts';
+import { openJournal } from './provider-journal.ts';
+import type { LedgerPort } from '../ledger/ledger-port.ts';
+import type { Persona } from './provider-persona.ts';
+import { ProviderPipeline } from './provider-pipeline.ts';
+import { drawBytes, drawFraction } from '../seeded-draw.ts';
+
+const TRANSPORTS_PROTOCOL = '/fil/retrieval/transports/1.0.0';
+
+export interface StorageProviderOptions {
+  /** `f01000`. */
+  id: string;
+  persona: Persona;
+  ledger: LedgerPort;
+  hashes: HashPool;
+  /** The provider's own folder: key, journal, pieces. */
+  folder: string;
+  /** Decides the peer key of a new folder, and the jitter of retries. */
+  seed: string;
+  now: () => Date;
+  onProposal: ProviderContext['onProposal'];
+  log: ProviderContext['log'];
+}
+
+/** One storage provider: a libp2p host that answers as Boost, and the pipeline behind it. */
+export class StorageProvider {
+  readonly id: string;
+  readonly peerId: string;
+  /** Without the peer id, as they stand on the chain. */
+  readonly multiaddrs: readonly string[];
+  readonly #context: ProviderContext;
+  readonly #host: Libp2p;
+  readonly #pipeline: ProviderPipeline;
+  readonly #stop: AbortController;
+  readonly #usual: Persona;
+  #persona: Persona;
+
+  static async start(options: StorageProviderOptions): Promise<StorageProvider> {
+    mkdirSync(join(options.folder, 'pieces'), { recursive: true });
+    const before = options.ledger.miner(options.id)?.multiaddrs[0];
+    const host = await startHost(await peerKey(options), before);
+    const provider = new StorageProvider(options, host);
+    const { ledger } = options;
+    ledger.registerMiner({ id: options.id, peerId: provider.peerId, multiaddrs: provider.multiaddrs });
+    provider.#pipeline.start();
+    await provider.#serve();
+    return provider;
+  }
+
+  private constructor(options: StorageProviderOptions, host: Libp2p) {
+    this.id = options.id;
+    this.#host = host;
+    this.peerId = host.peerId.toString();
+    this.multiaddrs = host.getMultiaddrs().map((address) => address.toString().replace(/\/p2p\/.*$/, ''));
+    this.#usual = options.persona;
+    this.#persona = options.persona;
+    this.#stop = new AbortController();
+    // Every transfer and every held-back answer listens, and there may be many.
+    setMaxListeners(0, this.#stop.signal);
+    this.#context = {
+      id: options.id,
+      address: parseAddress(options.id),
+      piecesFolder: join(options.folder, 'pieces'),
+      persona: () => this.#persona,
+      ledger: options.ledger,
+      book: new DealBook(openJournal<DealEntry>(join(options.folder, 'deals.jsonl'))),
+      hashes: options.hashes,
+      random: seededRandom(`${options.seed}/${options.id}`),
+      now: options.now,
+      onProposal: options.onProposal,
+      log: options.log,
+      signal: this.#stop.signal,
+    };
+    this.#pipeline = new ProviderPipeline(this.#context);
+  }
+
+  deals(): readonly ProviderDeal[] {
+    return this.#context.book.list();
+  }
+
+  /** Changes some knobs from now on; null goes back to what the provider started with. */
+  setPersona(patch: Partial<Persona> | null): void {
+    this.#persona = patch === null ? this.#usual : { ...this.#persona, ...patch };
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error(`provider ${this.id} closes`));
+    await this.#host.stop();
+    await this.#pipeline.close();
+  }
+
+  async #serve(): Promise<void> {
+    const context = this.#context;
+    const sinceEpoch = context.ledger.head().height;
+    await serve(this.#host, MK_PROTOCOLS, (request) =>
+      answerAs(context, () => answerProposal(context, request, (deal) => this.#pipeline.take(deal))),
+    );
+    await serve(this.#host, [STATUS_PROTOCOL], (request) => answerAs(context, () => answerStatus(context, request)));
+    await serve(this.#host, [ASK_PROTOCOL], (request) =>
+      answerAs(context, () => answerAsk(context, request, sinceEpoch)),
+    );
+    await serveStatement(this.#host, TRANSPORTS_PROTOCOL, () => transportsStatement(this.multiaddrs));
+  }
+}
+
+/** The peer key of the folder; a new one comes from the seed, so that a devnet without a folder is repeatable too. */
+async function peerKey({ folder, seed, id }: StorageProviderOptions): Promise<PrivateKey> {
+  const path = join(folder, 'peer.key');
+  if (existsSync(path)) return privateKeyFromProtobuf(readFileSync(path));
+  const key = await generateKeyPairFromSeed('Ed25519', drawBytes(seed, `${id}/peer`, 32));
+  writeFileSync(path, privateKeyToProtobuf(key), { mode: 0o600 });
+  return key;
+}
+
+/** Numbers in [0, 1), for the jitter of retries. */
+function seededRandom(seed: string): () => number {
+  let drawn = 0;
+  return () => drawFraction(seed, `jitter/${drawn++}`);
+}
