@@ -7,7 +7,7 @@ import { look, SightOvertaken, type Sight, type WatchDeps } from './watch-sight.
 import { setDegraded, setFresh } from './watch-view.ts';
 
 export type { WatchDeps } from './watch-sight.ts';
-export { createWatchView, findWatchStatus, type WatchStatus, type WatchView } from './watch-view.ts';
+export { createWatchView, findWatchStatus, type WatchStatus } from './watch-view.ts';
 
 /** A chain makes a tipset every 30 s, with a few empty rounds among them: one that stands still this long has a fault. */
 const STILL_MS = 10 * 60_000;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { findWatchStatus, watchNext } from '../../src/deals/watch.ts';
+import { watchNext } from '../../src/deals/watch.ts';
 import { ScriptedChain } from '../support/scripted-chain.ts';
-import { watchFixture } from '../support/watch-fixture.ts';
+import { activeDeal, watchFixture } from '../support/watch-fixture.ts';
 
 test('a published deal is found by its event, compared, and becomes active with its sector', async () => {
   const chain = new ScriptedChain();
@@ -41,20 +41,6 @@ test('a published deal is found by its event, compared, and becomes active with 
   expect(second).toMatchObject({ evidence: { sectorNumber: 42, sectorStartEpoch: 111, message: 'bafyprove1' } });
   expect(watched.jobs.sent).toEqual([]);
 });
-
-async function activeDeal(
-  watched: Awaited<ReturnType<typeof watchFixture>>,
-  seed: Parameters<typeof watched.seed>[0] = {},
-) {
-  const { chain } = watched;
-  const deal = await watched.seed(seed);
-  await watched.watch();
-  const onChain = chain.publish(deal.onChain);
-  Object.assign(onChain, { provedAt: chain.head + 1, sectorNumber: 5 });
-  await watched.grow(12);
-  expect((await watched.deal(deal.id)).state).toBe('active');
-  return { deal, onChain };
-}
 
 test('a terminated sector ends its deal, with the message, and wakes proposing', async () => {
   await using watched = await watchFixture(new ScriptedChain());
@@ -174,94 +160,6 @@ test('a deal of our client that is not ours in all fields is left alone', async 
   expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', chain_deal_id: 3n });
 });
 
-test('a reorg that drops a publish undoes it, and it is found again under another id', async () => {
-  const chain = new ScriptedChain();
-  chain.finalized = 90;
-  await using watched = await watchFixture(chain);
-  const deal = await watched.seed();
-  await watched.watch();
-  chain.publish(deal.onChain);
-  await watched.grow(12);
-  expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', chain_deal_id: 1n });
-
-  chain.reorg(95);
-  await watched.grow(1);
-  expect(await watched.deal(deal.id)).toMatchObject({ state: 'accepted', chain_deal_id: null, publish_message: null });
-  const again = chain.publish(deal.onChain, 8);
-  await watched.grow(11);
-  expect(await watched.deal(deal.id)).toMatchObject({
-    state: 'published',
-    chain_deal_id: 8n,
-    publish_message: again.message,
-  });
-  expect(await watched.story(deal.id)).toEqual([
-    'accepted',
-    'published:found_on_chain',
-    'accepted:reorg',
-    'published:found_on_chain',
-  ]);
-});
-
-test('a message that lands again in the reorged part below the tipset of the last look is found too', async () => {
-  const chain = new ScriptedChain();
-  chain.finalized = 90;
-  await using watched = await watchFixture(chain);
-  const deal = await watched.seed();
-  await watched.watch();
-  chain.publish(deal.onChain);
-  await watched.grow(20);
-  chain.reorg(95);
-  const again = chain.publish(deal.onChain, 8);
-  again.publishedAt = 97;
-  await watched.grow(1);
-  expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', chain_deal_id: 8n, published_epoch: 97n });
-});
-
-test('two deals that change ids in a reorg change ids', async () => {
-  const chain = new ScriptedChain();
-  chain.finalized = 90;
-  await using watched = await watchFixture(chain);
-  const one = await watched.seed({ piece: 1 });
-  const two = await watched.seed({ piece: 2, provider: 'f01003' });
-  await watched.watch();
-  chain.publish(one.onChain, 7);
-  chain.publish(two.onChain, 8);
-  await watched.grow(20);
-  chain.reorg(95);
-  chain.publish(one.onChain, 8).publishedAt = 98;
-  chain.publish(two.onChain, 7).publishedAt = 98;
-  await watched.grow(1);
-  expect(await watched.deal(one.id)).toMatchObject({ state: 'published', chain_deal_id: 8n });
-  expect(await watched.deal(two.id)).toMatchObject({ state: 'published', chain_deal_id: 7n });
-});
-
-test('a reorg that undoes a termination brings the deal back', async () => {
-  const chain = new ScriptedChain();
-  await using watched = await watchFixture(chain);
-  const { deal, onChain } = await activeDeal(watched);
-  chain.finalized = chain.head - 10;
-  await watched.grow(1);
-  onChain.terminatedAt = chain.head;
-  await watched.grow(11);
-  expect((await watched.deal(deal.id)).state).toBe('slashed');
-  chain.reorg(onChain.terminatedAt - 1);
-  await watched.grow(1);
-  expect(await watched.deal(deal.id)).toMatchObject({ state: 'active', settled_at: null, reason_code: null });
-});
-
-test('a reorg that undoes a proof goes back to published', async () => {
-  const chain = new ScriptedChain();
-  await using watched = await watchFixture(chain);
-  const { deal, onChain } = await activeDeal(watched);
-  chain.reorg((onChain.provedAt ?? 0) - 1);
-  await watched.grow(1);
-  expect(await watched.deal(deal.id)).toMatchObject({
-    state: 'published',
-    sector_start_epoch: null,
-    sector_number: null,
-  });
-});
-
 test('published, proven and terminated between two looks is told in order', async () => {
   const chain = new ScriptedChain();
   await using watched = await watchFixture(chain);
@@ -326,117 +224,6 @@ test('after a long silence events are read in bounded ranges, and the pass asks 
   }
 });
 
-test('a restart goes on from the cursors', async () => {
-  const chain = new ScriptedChain();
-  await using watched = await watchFixture(chain);
-  const deal = await watched.seed();
-  await watched.watch();
-  chain.publish(deal.onChain);
-  watched.deps.view.clientIds.clear();
-  watched.deps.view.doneWith = undefined;
-  await watched.grow(300);
-  expect((await watched.deal(deal.id)).state).toBe('published');
-});
-
-const FAULTS: [name: string, fault: ScriptedChain['fault']][] = [
-  ['HTML', (_, response) => void response.end('<html>') === undefined],
-  ['429', (_, response) => void response.writeHead(429).end() === undefined],
-  ['a reset', (_, response) => void response.destroy() === undefined],
-  ['a bare error', (_, response) => void response.writeHead(500).end('{"error":1}') === undefined],
-];
-
-test.each(FAULTS)('a node that answers %s changes nothing but the status', async (_name, fault) => {
-  await using watched = await watchFixture(new ScriptedChain());
-  const { chain, deps } = watched;
-  const { deal } = await activeDeal(watched);
-  const before = await watched.deal(deal.id);
-  const { asOf, epoch } = deps.view.status;
-  const { fault: well } = chain;
-  chain.fault = (request, response) => request.method.includes('StateMarket') && fault(request, response);
-  await watched.grow(5);
-  chain.fault = fault;
-  await watched.grow(5);
-  expect(await watched.deal(deal.id)).toEqual(before);
-  expect(deps.view.status).toMatchObject({ asOf, epoch });
-  expect(deps.view.status.degraded?.since).toBeInstanceOf(Date);
-  chain.fault = well;
-  await watched.grow(1);
-  expect(deps.view.status.degraded).toBeUndefined();
-});
-
-test('a node that shows less than was seen is not read', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  const { chain, deps } = watched;
-  const { deal } = await activeDeal(watched);
-  await watched.grow(50);
-  const seen = chain.head;
-  chain.head = 101;
-  await watched.watch();
-  expect((await watched.deal(deal.id)).state).toBe('active');
-  expect(deps.view.status.degraded?.reason).toContain('behind');
-  chain.head = seen + 1;
-  await watched.watch();
-  expect(deps.view.status.degraded).toBeUndefined();
-});
-
-test('a node that shows another deal under our id is not believed without a reorg', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  const { deal, onChain } = await activeDeal(watched);
-  onChain.proposal = { ...onChain.proposal, Label: 'another' };
-  await watched.grow(20);
-  expect((await watched.deal(deal.id)).state).toBe('active');
-});
-
-test('a chain that stands still is told', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  await watched.watch();
-  watched.clock.advance(11 * 60_000);
-  await watched.watch();
-  expect(watched.deps.view.status.degraded?.reason).toContain('no new tipset');
-});
-
-test('while the chain shows nothing new, nothing is read but where it stands', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  await activeDeal(watched);
-  const before = watched.requests.length;
-  await watched.watch();
-  expect(watched.requests.slice(before).map(({ method }) => method)).toEqual([
-    'Filecoin.ChainHead',
-    'Filecoin.ChainGetFinalizedTipSet',
-    'Filecoin.ChainGetTipSetByHeight',
-  ]);
-});
-
-test('one process watches at a time', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  const deal = await watched.seed();
-  await watched.watch();
-  watched.chain.publish(deal.onChain);
-  watched.chain.head += 11;
-  const signal = new AbortController().signal;
-  const passes = await Promise.all([1, 2, 3].map(() => watchNext(watched.deps, signal)));
-  expect(passes.filter(Boolean)).toHaveLength(1);
-  expect(await watched.story(deal.id)).toEqual(['accepted', 'published:found_on_chain']);
-});
-
-test('a process that does not watch reads the status from the database', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  const { kysely, clock } = watched;
-  expect(await findWatchStatus(kysely, clock)).toEqual({ asOf: undefined, epoch: undefined });
-  await watched.watch();
-  expect(await findWatchStatus(kysely, clock)).toEqual({ asOf: clock.now(), epoch: 90 });
-  clock.advance(6 * 60_000);
-  expect((await findWatchStatus(kysely, clock)).degraded?.reason).toContain('no process');
-});
-
-test('an abort ends the pass with its reason and changes nothing', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  const abort = new AbortController();
-  abort.abort(new Error('stopping'));
-  await expect(watchNext(watched.deps, abort.signal)).rejects.toThrow('stopping');
-  expect(watched.deps.view.status.degraded).toBeUndefined();
-});
-
 test('what was seen before it was final is read once more when it is', async () => {
   const chain = new ScriptedChain();
   await using watched = await watchFixture(chain);
@@ -451,26 +238,6 @@ test('what was seen before it was final is read once more when it is', async () 
   expect(await readsOf(1), 'the slow round, and the confirmation').toBe(2);
   expect(await readsOf(1)).toBe(1);
   expect((await watched.events(deal.id)).at(-1)?.epoch).toBe(102n);
-});
-
-test('what was seen is dropped when another process has looked at the chain since', async () => {
-  const chain = new ScriptedChain();
-  await using watched = await watchFixture(chain);
-  const deal = await watched.seed();
-  await watched.watch();
-  chain.publish(deal.onChain);
-  const { chain: reads } = watched.deps;
-  watched.deps.chain = {
-    ...reads,
-    async marketDeal(id, options) {
-      const newer = { height: 200n, tipset: ['bafynewer'] };
-      await watched.kysely.updateTable('chain_cursors').set(newer).where('name', '=', 'watch.reads').execute();
-      return reads.marketDeal(id, options);
-    },
-  };
-  await watched.grow(11);
-  expect(await watched.story(deal.id)).toEqual(['accepted']);
-  expect(watched.deps.view.status.degraded).toBeUndefined();
 });
 
 test('two hundred published deals and more are read in turn', async () => {

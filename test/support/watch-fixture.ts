@@ -231,3 +231,16 @@ export async function watchFixture(chain: ScriptedChain) {
     },
   };
 }
+
+/** A deal that was published at the head and proven one epoch later, as sector 5. */
+export async function activeDeal(watched: Awaited<ReturnType<typeof watchFixture>>, seed: DealSeed = {}) {
+  const { chain } = watched;
+  const deal = await watched.seed(seed);
+  await watched.watch();
+  const onChain = chain.publish(deal.onChain);
+  Object.assign(onChain, { provedAt: chain.head + 1, sectorNumber: 5 });
+  await watched.grow(12);
+  const { state } = await watched.deal(deal.id);
+  if (state !== 'active') throw new Error(`the deal is ${state}, not active`);
+  return { deal, onChain };
+}

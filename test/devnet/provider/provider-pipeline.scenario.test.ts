@@ -206,7 +206,7 @@ describe('the pipeline of a storage provider', () => {
     );
   });
 
-  it('goes on with a transfer after a stop, under the same peer id', async () => {
+  it('goes on with a transfer after a stop, under the same peer id and address', async () => {
     await using folder = await temporaryFolder();
     const ledger = new FakeLedger(CLIENT_ADDRESS);
     await using slow = await servePiece(car);
@@ -220,7 +220,7 @@ describe('the pipeline of a storage provider', () => {
 
     await using after = await startDevnet({ ledger, dir: folder.path });
     expect(after.provider.peerId).toBe(before.provider.peerId);
-    expect(ledger.miner('f01000')?.multiaddrs).not.toEqual(address);
+    expect(ledger.miner('f01000')?.multiaddrs, 'and at the same address').toEqual(address);
     await until(after, () => find(after, params).isProven);
     const [first, second] = slow.seen.flatMap(({ range }) => range ?? []);
     expect(first).toBe(`bytes=0-${car.length}`);
