@@ -98,7 +98,7 @@ export interface WaitingPage {
 
 /** A place in the queue; the time as PostgreSQL's own text, which keeps its microseconds. */
 export interface WaitingCursor {
-  createdAt: string;
+  acceptedAt: string;
   id: bigint;
 }
 
@@ -109,23 +109,21 @@ export async function listWaiting(
 ): Promise<(WaitingUpload & { cursor: WaitingCursor })[]> {
   let query = db
     .selectFrom('uploads')
-    .select(['id', 'root', 'run_bytes', 'changed_at', sql<string>`created_at::text`.as('created_at')])
+    .select(['id', 'root', 'run_bytes', 'changed_at', sql<string>`changed_at::text`.as('accepted_at')])
     .where('state', '=', 'waiting')
-    .orderBy(sql.ref('uploads.created_at'))
+    .orderBy('changed_at')
     .orderBy('id')
     .limit(limit);
   if (after !== undefined)
-    query = query.where(
-      sql<boolean>`(uploads.created_at, uploads.id) > (${after.createdAt}::timestamptz, ${after.id}::bigint)`,
-    );
+    query = query.where(sql<boolean>`(changed_at, id) > (${after.acceptedAt}::timestamptz, ${after.id}::bigint)`);
   if (maxRunBytes !== undefined) query = query.where('run_bytes', '<=', maxRunBytes);
   const rows = await query.execute();
-  return rows.map(({ id, root, run_bytes, created_at, changed_at }) => ({
+  return rows.map(({ id, root, run_bytes, accepted_at, changed_at }) => ({
     id,
     root,
     runBytes: run_bytes ?? 0n,
     acceptedAt: changed_at,
-    cursor: { createdAt: created_at, id },
+    cursor: { acceptedAt: accepted_at, id },
   }));
 }
 

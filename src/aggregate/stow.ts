@@ -58,13 +58,14 @@ async function wakeForWhatIsAlmostDue({ db, jobs, clock, rules }: StowDeps): Pro
 
 /** One pass over the waiting uploads; tells whether anything moved, here or in another process. */
 async function placeWaiting(deps: StowDeps, signal: AbortSignal): Promise<boolean> {
-  const turn: Turn = { deps, open: await listOpen(deps.db), moves: 0, lostInARow: 0 };
+  const turn: Turn = { deps, open: await listOpen(deps.db), moves: 0, lostInARow: 0, passedOver: false };
   let after: WaitingCursor | undefined;
   while (turn.moves < PLACEMENTS_PER_PASS) {
     const maxRunBytes = largestPlaceable(turn.open, deps.rules);
     const page = await listWaiting(deps.db, { after, maxRunBytes, limit: UPLOADS_PER_PAGE });
     for (const upload of page) {
       signal.throwIfAborted();
+      if (isOvertaking(turn)) return true;
       await tryToPlace(turn, upload);
     }
     after = page.at(-1)?.cursor;
@@ -79,6 +80,18 @@ interface Turn {
   open: OpenAggregate[];
   moves: number;
   lostInARow: number;
+  /** No aggregate could open for a while, so that large uploads may have been left behind. */
+  passedOver: boolean;
+}
+
+/**
+ * A new aggregate could open for the next upload while an older one was passed over: it has the first claim, or a
+ * steady stream of smaller ones could keep it waiting for ever. The next pass begins with it.
+ */
+function isOvertaking(turn: Turn): boolean {
+  const mayOpen = largestPlaceable(turn.open, turn.deps.rules) === undefined;
+  turn.passedOver ||= !mayOpen;
+  return mayOpen && turn.passedOver;
 }
 
 /** Places one upload if there is room; if another process was faster, looks anew at what is open. */

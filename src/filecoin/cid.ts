@@ -3,10 +3,13 @@ import { base36 } from 'multiformats/bases/base36';
 import { base58btc } from 'multiformats/bases/base58';
 import { CID } from 'multiformats/cid';
 
+import { SHA2_256 } from './codes.ts';
 import { FormatError } from './format-error.ts';
 
 /** Longest binary CID that is read (cbor-gen's limit for a CID in a message). */
 export const MAX_CID_BYTES = 512;
+
+const V0_DIGEST_BYTES = 32;
 
 /** Longer text cannot be a CID of at most 512 bytes in any base that is read; cut off before the quadratic base58. */
 const MAX_CID_CHARACTERS = 1_024;
@@ -60,8 +63,15 @@ export function decodeFirstCid(bytes: Uint8Array): CID {
   return cid;
 }
 
+/** The lengths come first: nothing may write out a CID of megabytes, in base58 least of all. */
 function checkCanonical(cid: CID, bytes: Uint8Array): void {
   const { code, size, bytes: multihash } = cid.multihash;
+  if (cid.bytes.length > MAX_CID_BYTES) {
+    throw new FormatError('INVALID_CID', `a CID has at most ${MAX_CID_BYTES} bytes, got ${cid.bytes.length}`);
+  }
+  if (cid.version === 0 && (code !== SHA2_256 || size !== V0_DIGEST_BYTES)) {
+    throw new FormatError('INVALID_CID', `a CIDv0 is a sha2-256 of ${V0_DIGEST_BYTES} bytes, got ${size}`);
+  }
   if (multihash.length !== varintLength(code) + varintLength(size) + size) {
     throw new FormatError('INVALID_CID', 'the CID has a multihash with a non-minimal varint');
   }

@@ -147,6 +147,33 @@ describe('stow', () => {
     expect(await brokenRows(db)).toEqual([]);
   });
 
+  test('a place that becomes free goes to the oldest that waits, however many come behind it', async () => {
+    await using db = await testDatabase();
+    const deps = await stowDeps(db, setClock(), { openAggregates: 1 });
+    await insertBareUpload(db.kysely, 'first', 40_000, 0);
+    await stow(deps, never);
+    const large = await insertBareUpload(db.kysely, 'large', 50_000, 1);
+    await insertBareUpload(db.kysely, 'fills it', 22_000, 2);
+    await insertBareUpload(db.kysely, 'behind', 20_000, 3);
+    await stow(deps, never);
+    expect(await aggregates(db)).toMatchObject([
+      { state: 'sealing', entry_count: 2 },
+      { state: 'open', entry_count: 1 },
+    ]);
+    expect((await placements(db)).at(-1)).toMatchObject({ upload_id: large });
+    expect(await brokenRows(db)).toEqual([]);
+  });
+
+  test('the order is that of acceptance: an upload begun early and complete late has no earlier turn', async () => {
+    await using db = await testDatabase();
+    const deps = await stowDeps(db);
+    const early = await insertBareUpload(db.kysely, 'early', 500, 1);
+    const late = await insertBareUpload(db.kysely, 'late', 700, 2);
+    await db.kysely.updateTable('uploads').set({ created_at: at(0) }).where('id', '=', late).execute();
+    await stow(deps, never);
+    expect((await placements(db)).map(({ upload_id }) => upload_id)).toEqual([early, late]);
+  });
+
   test('leaves an upload that no aggregate can hold waiting, and goes on with the others', async () => {
     await using db = await testDatabase();
     const deps = await stowDeps(db);

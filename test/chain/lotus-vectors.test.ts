@@ -175,7 +175,7 @@ test('reads messages and their receipts', async () => {
   const unknown = 'bafy2bzacebbxq6is7wvwffxfmokjc3g2ouyxfkxtq4po5zsbf2swpdv7e4edo';
   const found = await chain.searchMessage(cid);
   expect(found).toMatchObject({ message: cid, exitCode: 0, height: 945 });
-  expect(Buffer.from(found?.returned ?? []).toString('hex')).toBe('82820405415' + '4');
+  expect(Buffer.from(found?.returned ?? []).toString('hex')).toBe('828204054154');
   expect(await chain.getMessage(cid)).toMatchObject({ to: 'f05', method: 4n, value: 0n });
   expect(await chain.searchMessage(unknown)).toBeUndefined();
   expect(await chain.getMessage(unknown)).toBeUndefined();

@@ -182,6 +182,12 @@ const roots = [root.cid];
 const second = 59 + section(root).length;
 const v2Second = 51 + second;
 
+/** A section whose CIDv0 has a digest of 256 KiB, the text of which takes minutes in base58. */
+function longV0(): Uint8Array {
+  const cid = join([0x12], encodeLength(256 * 1024), new Uint8Array(256 * 1024));
+  return join(encodeLength(cid.length), cid);
+}
+
 test.each<[string, string, Uint8Array, number]>([
   ['CAR_TRUNCATED', 'nothing', new Uint8Array(), 0],
   ['CAR_TRUNCATED', 'half a header', header.subarray(0, 20), 0],
@@ -229,11 +235,12 @@ test.each<[string, string, Uint8Array, number]>([
     59,
   ],
   [
-    'IDENTITY_CID_TOO_LARGE',
-    'an identity CID of 5000 bytes',
+    'CAR_CID_INVALID',
+    'an identity CID of 5000 bytes, which is none any more',
     join(header, section({ cid: identityCid(new Uint8Array(5_000)), bytes: new Uint8Array() })),
     59,
   ],
+  ['CAR_CID_INVALID', 'a CIDv0 of 256 KiB', join(header, longV0()), 59],
   ['IDENTITY_CID_TOO_LARGE', 'an identity root', carV1Header(identityCid(new Uint8Array(200))), 0],
 ])('%s: %s', async (code, _, bytes, offset) => {
   for (const size of [1, bytes.length || 1]) {

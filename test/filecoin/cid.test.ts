@@ -51,6 +51,24 @@ test.each([
   ['a non-minimal hash code', '01558000 00'.replace(' ', '')],
   ['a digest cut short', '01551220abcd'],
   ['bytes behind', '0155000100ff'],
+  ['version 0 of a short digest', '12020101'],
+  ['version 0 of an empty digest', '1200'],
 ])('%s is no binary CID', (_, bytes) => {
   expect(() => decodeCid(fromHex(bytes))).toThrow(expect.objectContaining({ code: 'INVALID_CID' }));
+});
+
+test('what no other implementation makes is refused before anything of its length is done', () => {
+  const long = (head: string, digestBytes: number) => Buffer.concat([fromHex(head), Buffer.alloc(digestBytes)]);
+  // The base58 text of a version 0 with a digest of 7 MiB would take days.
+  for (const bytes of [long('128080c003', 7 * 2 ** 20), long('1221', 33), long('01551280808002', 4 * 2 ** 20)]) {
+    expect(() => decodeFirstCid(bytes)).toThrow(expect.objectContaining({ code: 'INVALID_CID' }));
+  }
+});
+
+test('a binary CID has at most 512 bytes', () => {
+  const longest = CID.createV1(0x55, createDigest(0, new Uint8Array(507)));
+  expect(longest.bytes.length).toBe(512);
+  expect(decodeCid(longest.bytes).equals(longest)).toBe(true);
+  const longer = CID.createV1(0x55, createDigest(0, new Uint8Array(508)));
+  expect(() => decodeFirstCid(longer.bytes)).toThrow(expect.objectContaining({ code: 'INVALID_CID' }));
 });

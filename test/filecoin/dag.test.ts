@@ -90,10 +90,43 @@ test('an identity link gives way to the links of the block that it carries', () 
 
 test('an identity link over 128 bytes is refused', () => {
   expect(links(DAG_CBOR, dagCbor.encode([identityCid(0x55, new Uint8Array(128))]))).toEqual([]);
-  for (const length of [129, 600]) {
-    const bytes = dagCbor.encode([identityCid(0x55, new Uint8Array(length))]);
-    expect(() => links(DAG_CBOR, bytes)).toThrow(expect.objectContaining({ code: 'IDENTITY_CID_TOO_LARGE' }));
+  const bytes = dagCbor.encode([identityCid(0x55, new Uint8Array(129))]);
+  expect(() => links(DAG_CBOR, bytes)).toThrow(expect.objectContaining({ code: 'IDENTITY_CID_TOO_LARGE' }));
+});
+
+test.each([
+  ['dag-cbor', DAG_CBOR, (cid: CID) => dagCbor.encode([cid])],
+  ['dag-pb', DAG_PB, (cid: CID) => dagPb.encode(dagPb.prepare({ Links: [cid] }))],
+  ['dag-json', DAG_JSON, (cid: CID) => dagJson.encode([cid])],
+])('%s: a link with a digest over 128 bytes is refused, whatever its hash function', (_, codec, encode) => {
+  const withDigest = (length: number) => encode(CID.createV1(0x55, createDigest(0x12, new Uint8Array(length))));
+  expect(links(codec, withDigest(128))).toHaveLength(1);
+  for (const length of [129, 600, 1_000_000]) {
+    expect(() => links(codec, withDigest(length))).toThrow(expect.objectContaining({ code: 'BLOCK_INVALID' }));
   }
+});
+
+test.each(['"/"', '"\\/"', '"\\u002f"', '"\\u002F"'])('dag-json: a link of megabytes under %s is no work', (key) => {
+  // In base58 and base36 each character costs a pass over those before it: hours for these.
+  for (const prefix of ['z', 'k', 'Qm', '1']) {
+    const bytes = new TextEncoder().encode(`[{${key} : "${prefix}${'2'.repeat(1_000_000)}"}]`);
+    expect(() => links(DAG_JSON, bytes)).toThrow(expect.objectContaining({ code: 'BLOCK_INVALID' }));
+  }
+});
+
+test('a block full of the smallest links is refused, one full of links as they are is not', () => {
+  const array = (count: number, link: Uint8Array) => {
+    const head = Buffer.alloc(5, 0x9a);
+    head.writeUInt32BE(count, 1);
+    return Buffer.concat([head, Buffer.alloc(count * link.length, link)]);
+  };
+  const link = dagCbor.encode(a);
+  const most = Math.floor((8 * 2 ** 20) / link.length);
+  expect(links(DAG_CBOR, array(most, link))).toHaveLength(most);
+  const tiny = array(300_000, dagCbor.encode(identityCid(0x55, new Uint8Array())));
+  expect(() => links(DAG_CBOR, tiny)).toThrow(expect.objectContaining({ code: 'BLOCK_INVALID' }));
+  const tinyPb = Buffer.alloc(300_000 * 8, fromHex('12060a0401550000'));
+  expect(() => links(DAG_PB, tinyPb)).toThrow(expect.objectContaining({ code: 'BLOCK_INVALID' }));
 });
 
 test('a codec without links that we know is named, also inside an identity link', () => {
