@@ -50,7 +50,8 @@ create table uploads (
     and (missing_count is null or missing_count > 0)),
   constraint uploads_failure_named check ((state = 'failed') = (failure is not null))
 );
-create index uploads_waiting on uploads (created_at, id) where state = 'waiting';
+-- The queue goes by acceptance: when the upload became complete.
+create index uploads_waiting on uploads (changed_at, id) where state = 'waiting';
 create index uploads_incomplete on uploads (created_at) where state = 'incomplete';
 comment on table uploads is
   'One row a root CID (CIDv1 base32). Written by receive and stow; read by the API and stow; never deleted. run_bytes: bytes of its run in an aggregate; dag_bytes: sum of its blocks'' bytes.';
@@ -212,6 +213,8 @@ create unique index deals_one_unsettled_per_provider on deals (aggregate_id, pro
 create unique index deals_chain_id_unique on deals (chain_deal_id) where chain_deal_id is not null;
 create index deals_of_aggregate on deals (aggregate_id);
 create index deals_unsent on deals (next_attempt_at) where state in ('signed', 'sent');
+create index deals_watched on deals (state, chain_deal_id) where state in ('published', 'active');
+create index deals_ending on deals (end_epoch) where state = 'active';
 create index deals_unsettled on deals (provider_id) where settled_at is null;
 comment on table deals is
   'One proposal each, its exact signed bytes committed before any byte left. Written by propose, send and watch by compare-and-set on state; never deleted. settled_at: from then on nothing more can come of it. maybe_received: bytes may have reached the provider in an attempt without a definite answer.';
@@ -233,6 +236,7 @@ create table events (
 );
 create index events_of_upload on events (upload_id, position) where upload_id is not null;
 create index events_of_aggregate on events (aggregate_id, position) where aggregate_id is not null;
+create index events_of_epoch on events (epoch) where deal_id is not null and epoch is not null;
 create index events_of_deal on events (deal_id, position) where deal_id is not null;
 -- A transaction that began earlier may take a later position, so the outbox is read in the order of both.
 create index events_in_order on events (xid, position);

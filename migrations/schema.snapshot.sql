@@ -237,6 +237,8 @@ CREATE INDEX aggregates_unsealed ON public.aggregates USING btree (id) WHERE (st
 
 CREATE UNIQUE INDEX deals_chain_id_unique ON public.deals USING btree (chain_deal_id) WHERE (chain_deal_id IS NOT NULL);
 
+CREATE INDEX deals_ending ON public.deals USING btree (end_epoch) WHERE (state = 'active'::deal_state);
+
 CREATE INDEX deals_of_aggregate ON public.deals USING btree (aggregate_id);
 
 CREATE UNIQUE INDEX deals_one_live_per_slot ON public.deals USING btree (aggregate_id, slot, generation) WHERE (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state]));
@@ -247,11 +249,15 @@ CREATE INDEX deals_unsent ON public.deals USING btree (next_attempt_at) WHERE (s
 
 CREATE INDEX deals_unsettled ON public.deals USING btree (provider_id) WHERE (settled_at IS NULL);
 
+CREATE INDEX deals_watched ON public.deals USING btree (state, chain_deal_id) WHERE (state = ANY (ARRAY['published'::deal_state, 'active'::deal_state]));
+
 CREATE INDEX events_in_order ON public.events USING btree (xid, "position");
 
 CREATE INDEX events_of_aggregate ON public.events USING btree (aggregate_id, "position") WHERE (aggregate_id IS NOT NULL);
 
 CREATE INDEX events_of_deal ON public.events USING btree (deal_id, "position") WHERE (deal_id IS NOT NULL);
+
+CREATE INDEX events_of_epoch ON public.events USING btree (epoch) WHERE ((deal_id IS NOT NULL) AND (epoch IS NOT NULL));
 
 CREATE INDEX events_of_upload ON public.events USING btree (upload_id, "position") WHERE (upload_id IS NOT NULL);
 
@@ -259,7 +265,7 @@ CREATE INDEX placements_of_upload ON public.placements USING btree (upload_id);
 
 CREATE INDEX uploads_incomplete ON public.uploads USING btree (created_at) WHERE (state = 'incomplete'::upload_state);
 
-CREATE INDEX uploads_waiting ON public.uploads USING btree (created_at, id) WHERE (state = 'waiting'::upload_state);
+CREATE INDEX uploads_waiting ON public.uploads USING btree (changed_at, id) WHERE (state = 'waiting'::upload_state);
 
 create view outbox as
  SELECT "position",

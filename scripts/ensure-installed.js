@@ -27,10 +27,12 @@ export function ensureInstalled() {
   if (isInstalled()) return;
   console.error('lading: installing packages (once; about a minute) …');
   const npm = process.env.npm_execpath;
+  // The Node that npm itself runs on: ours may be the one that npm brought, which it would then take for the system's.
+  const node = process.env.npm_node_execpath ?? process.execPath;
   const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
   // Standard output belongs to the command that follows (`--json`), so npm writes to standard error.
   const options = { cwd: root, stdio: ['ignore', 2, 2], shell: !npm && process.platform === 'win32' };
-  const done = npm ? spawnSync(process.execPath, [npm, ...args], options) : spawnSync('npm', args, options);
+  const done = npm ? spawnSync(node, [npm, ...args], options) : spawnSync('npm', args, options);
   if (done.status !== 0) {
     console.error(
       'lading: npm ci failed; its own message is above. Mend that, or run `npm ci` by hand, and try again.',

@@ -1,5 +1,6 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { systemClock } from '../clock.ts';
 import { LadingError } from '../errors.ts';
 import { isMissing, syncFolder, writeFault } from './durable-file.ts';
 import type { StagedObject } from './store.ts';
@@ -42,6 +43,9 @@ export class LocalStage implements StagedObject {
     const file = this.#opened();
     const { folder, path } = await this.#place(key);
     await this.#flush(file);
+    // A body may stall for hours behind its last block: an object that looks as old as that block would be taken for
+    // an orphan before its row is there. The clock of file times is the system's.
+    await file.utimes(systemClock.now(), systemClock.now());
     await file.sync().catch((error: unknown) => {
       throw writeFault(error);
     });

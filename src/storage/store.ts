@@ -20,6 +20,7 @@ export interface ObjectStore {
 export interface StoredObject {
   key: string;
   sizeBytes: number;
+  /** When it was committed, by the clock of the store. */
   modifiedAt: Date;
 }
 

@@ -53,6 +53,9 @@ const shortHash = {
 const large = rawBlock(Buffer.alloc(8 * 1024 * 1024 + 1));
 const longIdentity = { cid: digestOf(0, Buffer.alloc(129, 7)), bytes: Buffer.alloc(129, 7) };
 const wrongIdentity = { cid: digestOf(0, Buffer.from('one')), bytes: Buffer.from('two') };
+const longRoot = { cid: digestOf(0, Buffer.alloc(69, 7)), bytes: Buffer.alloc(69, 7) };
+const longLink = cborNode([digestOf(0x12, Buffer.alloc(129))]);
+const longV0 = Buffer.concat([Buffer.from([0x12]), varint(300_000), Buffer.alloc(300_000)]);
 const brokenPb = { cid: cidOf(DAG_PB, Buffer.from([0xff, 0xff, 0xff])), bytes: Buffer.from([0xff, 0xff, 0xff]) };
 const brokenCbor = { cid: cidOf(DAG_CBOR, Buffer.from([0xbf, 0x00])), bytes: Buffer.from([0xbf, 0x00]) };
 const unknownCodec = { cid: CID.createV1(0x78, leaf.cid.multihash), bytes: leaf.bytes };
@@ -221,6 +224,27 @@ export const hostileCars: HostileCar[] = [
     body: car([good.root], [...good.blocks, wrongIdentity]),
     status: 400,
     code: 'HASH_MISMATCH',
+  },
+  {
+    name: 'a root whose CID is longer than a batch tree has room for',
+    body: car([longRoot.cid], [longRoot]),
+    status: 400,
+    code: 'ROOT_TOO_LONG',
+    says: '117 characters',
+  },
+  {
+    name: 'a CIDv0 that is no sha2-256 and long',
+    body: Buffer.concat([goodHeader, section(root), varint(longV0.length), longV0]),
+    status: 400,
+    code: 'CAR_CID_INVALID',
+    says: `${badOffset}`,
+  },
+  {
+    name: 'a link that no block can have',
+    body: car([longLink.cid], [longLink]),
+    status: 400,
+    code: 'BLOCK_INVALID',
+    says: `${longLink.cid}`,
   },
   {
     name: 'a directory node that does not decode',

@@ -1,8 +1,25 @@
+import { CID } from 'multiformats/cid';
+import { create as createDigest } from 'multiformats/hashes/digest';
 import { expect, test } from 'vitest';
+import { batchTreeReserve, MAX_ROOT_CHARS } from '../../src/aggregate/batch-tree-reserve.ts';
+import { buildBatchTree } from '../../src/aggregate/batch-tree.ts';
 import { stageCar } from '../../src/aggregate/stage-car.ts';
 import { LadingError } from '../../src/errors.ts';
-import { carV2, inChunks, sampleUpload } from '../support/car-builder.ts';
+import {
+  car as carOf,
+  carV2,
+  cborNode,
+  DAG_CBOR,
+  inChunks,
+  RAW,
+  rawBlock,
+  sampleUpload,
+} from '../support/car-builder.ts';
 import { hostileCars, hostileLimits } from './hostile-cars.ts';
+
+function identity(codec: number, bytes: Uint8Array) {
+  return { cid: CID.createV1(codec, createDigest(0, bytes)), bytes };
+}
 
 async function stage(bytes: Uint8Array, chunkBytes: number) {
   const written: Buffer[] = [];
@@ -50,4 +67,20 @@ test('CARv2 counts by its inner CARv1', async () => {
   expect(written).toEqual(upload.run);
   const indexed = Buffer.concat([carV2(upload.car), Buffer.from('an index that nobody reads')]);
   expect((await stage(indexed, 100)).written).toEqual(upload.run);
+});
+
+test('the longest root that is taken is the longest that the batch tree has room for', async () => {
+  const { cid, bytes } = identity(RAW, new Uint8Array(68).fill(7));
+  expect(cid.toString()).toHaveLength(MAX_ROOT_CHARS);
+  const { car: staged } = await stage(carOf([cid], [{ cid, bytes }]), 1000);
+  expect(staged).toMatchObject({ blockCount: 1, dagBytes: 68, missing: undefined });
+  const tree = buildBatchTree([{ cid, dagBytes: staged.dagBytes, nodeCount: staged.blockCount }], 'x'.repeat(256));
+  expect(tree.sectionBytes).toBeLessThanOrEqual(batchTreeReserve(1));
+});
+
+test('what an identity root links to must be there like any block', async () => {
+  const leaf = rawBlock('below an identity root');
+  const root = identity(DAG_CBOR, cborNode([leaf.cid]).bytes);
+  expect((await stage(carOf([root.cid], [root]), 1000)).car.missing).toEqual({ count: 1, first: leaf.cid.toString() });
+  expect((await stage(carOf([root.cid], [root, leaf]), 1000)).car.missing).toBeUndefined();
 });

@@ -169,7 +169,11 @@ describe('stow', () => {
     const deps = await stowDeps(db);
     const early = await insertBareUpload(db.kysely, 'early', 500, 1);
     const late = await insertBareUpload(db.kysely, 'late', 700, 2);
-    await db.kysely.updateTable('uploads').set({ created_at: at(0) }).where('id', '=', late).execute();
+    await db.kysely
+      .updateTable('uploads')
+      .set({ created_at: at(0) })
+      .where('id', '=', late)
+      .execute();
     await stow(deps, never);
     expect((await placements(db)).map(({ upload_id }) => upload_id)).toEqual([early, late]);
   });

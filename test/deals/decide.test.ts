@@ -138,7 +138,8 @@ describe('the table of docs/deals.md', () => {
     ['published', { ...unproven, published: { epoch: 500, message: 'bafypublish' } }, asOf(800), '-'],
   ];
 
-  test.each(rows.map((row, at) => [at, ...row] as const))('row %i: %s', (_row, state, seen, at, expected, fields) => {
+  test.each(rows.map((row, at) => [at, ...row] as const))('row %i: %s', (...row) => {
+    const [, state, seen, at, expected, fields] = row;
     expect(outcome(dealIn(state, fields), seen, at)).toBe(expected);
   });
 });

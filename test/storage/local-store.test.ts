@@ -1,4 +1,4 @@
-import { truncate, writeFile } from 'node:fs/promises';
+import { readdir, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -64,6 +64,19 @@ test('reads come in bounded chunks', async () => {
   const lengths = (await gather(store.read('runs/big', 1, 2_499_999))).map((chunk) => chunk.length);
   expect(lengths.length).toBeGreaterThan(3);
   expect(Math.max(...lengths)).toBeLessThanOrEqual(1024 * 1024);
+});
+
+test('an object is as old as its commit, however long ago its last byte was written', async () => {
+  await using folder = await temporaryFolder();
+  const store = await openLocalStore(folder.path);
+  const staged = await store.stage();
+  await staged.write(pattern(1_000_000));
+  const staging = join(folder.path, 'staging');
+  const yesterday = new Date(Date.now() - 86_400_000);
+  for (const name of await readdir(staging)) await utimes(join(staging, name), yesterday, yesterday);
+  await staged.commit('runs/slow');
+  const [listed] = await gather(store.list());
+  expect(Date.now() - (listed?.modifiedAt.getTime() ?? 0)).toBeLessThan(3_600_000);
 });
 
 test('an object cannot be seen before it is committed', async () => {
