@@ -3,7 +3,7 @@ import { createChain, type Chain } from './chain/chain.ts';
 import { createRpc } from './chain/rpc.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Config } from './config.ts';
-import { createPieceTokens, type PieceTokens } from './deals/piece-token.ts';
+import { createPieceTokens, type PieceTokens } from './deals/send/piece-token.ts';
 import { startJobs, type JobEngine } from './jobs.ts';
 import type { Log } from './log.ts';
 import { openNetwork, type OwnNetwork } from './network.ts';

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { Chain } from './chain/chain.ts';
 import type { DB } from './db/tables.ts';
-import type { DealNetwork } from './deals/deal-object.ts';
+import type { DealNetwork } from './deals/status/deal-object.ts';
 import { LadingError } from './errors.ts';
 import { networks, type NetworkName } from './filecoin/epoch.ts';
 

@@ -5,7 +5,7 @@ import { sweepOrphans } from './aggregate/sweep-orphans.ts';
 import { createServer } from './api/server.ts';
 import { systemClock } from './clock.ts';
 import { listeningUrl, type Config } from './config.ts';
-import { addProvider } from './deals/providers.ts';
+import { addProvider } from './deals/providers/providers.ts';
 import { describeError } from './errors.ts';
 import { openFoundation, type Foundation, type ServiceOptions } from './foundation.ts';
 import { wakeProposals } from './wake-proposals.ts';

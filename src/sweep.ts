@@ -3,8 +3,8 @@ import { findAnyWaiting, listOpen, listSealing } from './aggregate/store.ts';
 import { sealReason, type SealRules } from './aggregate/sealing.ts';
 import type { Clock } from './clock.ts';
 import type { DB } from './db/tables.ts';
-import { listDealsToSend } from './deals/send-store.ts';
-import { listAggregatesShortOfDeals } from './deals/store.ts';
+import { listDealsToSend } from './deals/send/send-store.ts';
+import { listAggregatesShortOfDeals } from './deals/propose/proposal-store.ts';
 import type { JobData, JobEngine, QueueName } from './jobs.ts';
 
 interface SweepDeps {

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { DB } from './db/tables.ts';
-import { listAggregatesShortOfDeals } from './deals/store.ts';
+import { listAggregatesShortOfDeals } from './deals/propose/proposal-store.ts';
 import type { Jobs } from './jobs.ts';
 
 /** What waits beyond this is found by the sweep. */

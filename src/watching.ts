@@ -1,6 +1,6 @@
 import type { ChainView } from './api/status-answer.ts';
 import type { Chain } from './chain/chain.ts';
-import { createWatchView, findWatchStatus, watchNext, type WatchStatus } from './deals/watch.ts';
+import { createWatchView, findWatchStatus, watchNext, type WatchStatus } from './deals/watch/watch.ts';
 import { describeError, LadingError } from './errors.ts';
 import type { Foundation } from './foundation.ts';
 

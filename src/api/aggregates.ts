@@ -5,9 +5,9 @@ import { findListedAggregate, listAggregates, type ListedAggregate } from '../ag
 import { findSealedByPiece, listEntries, type AggregateEntry, type SealedAggregate } from '../aggregate/store.ts';
 import type { SealNowOutcome } from '../aggregate/stow.ts';
 import type { DB } from '../db/tables.ts';
-import { listPublicDeals } from '../deals/deal-list.ts';
-import { dealObject, type DealNetwork } from '../deals/deal-object.ts';
-import { formatOffsetTime } from '../deals/time-format.ts';
+import { listPublicDeals } from '../deals/status/deal-list.ts';
+import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
+import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { LadingError, unreachable } from '../errors.ts';
 import { canonicalPiece } from './parse-cid.ts';
 import {

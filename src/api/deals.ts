@@ -1,10 +1,10 @@
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
 import type { DB } from '../db/tables.ts';
-import { findDeal, listDealEvents, listDeals, type DealEvent, type ListedDeal } from '../deals/deal-list.ts';
-import { dealObject, type DealNetwork } from '../deals/deal-object.ts';
+import { findDeal, listDealEvents, listDeals, type DealEvent, type ListedDeal } from '../deals/status/deal-list.ts';
+import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
 import { dealStates } from '../deals/deal-states.ts';
-import { formatOffsetTime } from '../deals/time-format.ts';
+import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { LadingError } from '../errors.ts';
 import {
   decodeCursor,

@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { findSealedByPiece } from '../aggregate/store.ts';
 import { openVirtualCar, type VirtualCar } from '../aggregate/virtual-car.ts';
 import type { DB } from '../db/tables.ts';
-import { findFetchablePiece } from '../deals/deal-list.ts';
+import { findFetchablePiece } from '../deals/status/deal-list.ts';
 import { LadingError } from '../errors.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { parseByteRange, type ByteRange } from './byte-range.ts';

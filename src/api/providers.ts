@@ -1,9 +1,9 @@
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
 import type { DB } from '../db/tables.ts';
-import { findProvider, listProviders, setProviderState, type Provider } from '../deals/provider-store.ts';
-import { parseProviderId, type AddProvider } from '../deals/providers.ts';
-import { formatOffsetTime } from '../deals/time-format.ts';
+import { findProvider, listProviders, setProviderState, type Provider } from '../deals/providers/provider-store.ts';
+import { parseProviderId, type AddProvider } from '../deals/providers/providers.ts';
+import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { LadingError } from '../errors.ts';
 import { exactly, nullableNumber, nullableText, problem } from './schemas.ts';
 import type { Server } from './typed-server.ts';

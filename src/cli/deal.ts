@@ -1,5 +1,5 @@
 import { BadInput } from '../errors.ts';
-import { findDeal, listDealEvents, listDeals, type ListedDeal } from '../deals/deal-list.ts';
+import { findDeal, listDealEvents, listDeals, type ListedDeal } from '../deals/status/deal-list.ts';
 import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
 import { withDatabase } from './database.ts';
 

@@ -1,6 +1,6 @@
 import { BadInput } from '../errors.ts';
-import { changePolicy, showPolicy } from '../deals/policy.ts';
-import { findPolicy, insertPolicy } from '../deals/policy-store.ts';
+import { changePolicy, showPolicy } from '../deals/propose/policy.ts';
+import { findPolicy, insertPolicy } from '../deals/propose/policy-store.ts';
 import { jsonOption, parseCommand, positional, toJson, type Command } from './command.ts';
 import { withDatabase } from './database.ts';
 

@@ -3,7 +3,7 @@ import { createChain } from '../../src/chain/chain.ts';
 import { createRpc } from '../../src/chain/rpc.ts';
 import type { Clock } from '../../src/clock.ts';
 import type { Database } from '../../src/db/connect.ts';
-import { createWatchView, watchNext, type WatchDeps } from '../../src/deals/watch.ts';
+import { createWatchView, watchNext, type WatchDeps } from '../../src/deals/watch/watch.ts';
 import type { DealState } from '../../src/deals/deal-states.ts';
 import { formatAddress, parseAddress } from '../../src/filecoin/address.ts';
 import { parseCid } from '../../src/filecoin/cid.ts';

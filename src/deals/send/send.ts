@@ -1,0 +1,212 @@
+import type { Kysely } from 'kysely';
+import type { Chain } from '../../chain/chain.ts';
+import type { Clock } from '../../clock.ts';
+import type { DB } from '../../db/tables.ts';
+import { describeError } from '../../errors.ts';
+import { parseCid } from '../../filecoin/cid.ts';
+import { encodeDealParams, encodeDealStatusRequest, httpTransferParams, uuidBytes } from '../../filecoin/mk12.ts';
+import type { Jobs } from '../../jobs.ts';
+import type { Log } from '../../log.ts';
+import { backOffMs, PROVIDER_BACK_OFF, PROVIDER_REST_MS, RESEND_BACK_OFF } from './back-off.ts';
+import { decideAnswer, decideStatus, decideUnreached, type Attempted, type SettleStep } from './decide-answer.ts';
+import type { PieceTokens } from './piece-token.ts';
+import { findProvider, noteFailure, noteSuccess, setStale, type Provider } from '../providers/provider-store.ts';
+import { refreshProviders } from '../providers/providers.ts';
+import { beginAttempt, findDealToSend, postponeAttempt, settleAnswer, type DealToSend } from './send-store.ts';
+import type { ProviderTarget, StatusAnswer, Transport } from './transport.ts';
+import type { Wallet } from '../wallet.ts';
+
+export interface SendDeps {
+  db: Kysely<DB>;
+  jobs: Jobs;
+  chain: Pick<Chain, 'head' | 'minerInfo'>;
+  /** Signs questions for a deal's status. */
+  wallet: Wallet;
+  transport: Pick<Transport, 'propose' | 'status'>;
+  pieceTokens: PieceTokens;
+  /** Where SPs reach `/piece/…`, without a slash at its end. */
+  publicUrl: string;
+  clock: Clock;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  log: Log;
+}
+
+export type SendOutcome = 'nothing-to-do' | 'past-start' | 'overtaken' | 'accepted' | 'rejected' | 'later';
+
+/** Longer than dialing, writing, reading and one status question together may take: the sweep waits that long. */
+const ATTEMPT_LEASE_MS = 180_000;
+/** A provider's words are kept, but not a novel. */
+const MAX_TEXT_CHARS = 2_000;
+
+/** DealParams of mk/1.2.1. The ClientDealProposal is byte for byte the committed one; only Transfer is made afresh. */
+function dealParams(
+  deal: DealToSend,
+  { publicUrl, pieceTokens }: Pick<SendDeps, 'publicUrl' | 'pieceTokens'>,
+): Uint8Array {
+  const { piece } = deal;
+  return encodeDealParams({
+    dealUuid: deal.id,
+    transfer: {
+      type: 'http',
+      clientId: '',
+      params: httpTransferParams({
+        url: `${publicUrl}/piece/${piece.pieceCid}`,
+        headers: { Authorization: `Bearer ${pieceTokens.tokenFor(deal.id)}` },
+      }),
+      sizeBytes: Number(piece.carBytes),
+    },
+    isOffline: false,
+    dealDataRoot: parseCid(piece.batchRoot),
+    skipIpniAnnounce: !deal.fastRetrieval,
+    signedProposal: deal.signedProposal,
+    removeUnsealedCopy: !deal.fastRetrieval,
+  });
+}
+
+async function readProvider(deps: SendDeps, id: string): Promise<Provider | undefined> {
+  const provider = await findProvider(deps.db, id);
+  return provider && (await refreshProviders(deps, [provider]))[0];
+}
+
+function targetOf(provider: Provider | undefined): ProviderTarget | undefined {
+  if (provider?.peerId === undefined || provider.multiaddrs.length === 0) return undefined;
+  return { peerId: provider.peerId, multiaddrs: provider.multiaddrs };
+}
+
+async function askStatus(
+  deps: SendDeps,
+  dealId: string,
+  target: ProviderTarget,
+  signal: AbortSignal,
+): Promise<StatusAnswer> {
+  const signature = await deps.wallet.sign(uuidBytes(dealId));
+  return deps.transport.status(target, encodeDealStatusRequest({ dealUuid: dealId, signature }), signal);
+}
+
+interface AttemptInput {
+  deal: DealToSend;
+  attempted: Attempted;
+  target: ProviderTarget | undefined;
+}
+
+/** Talks to the provider, and says what its words mean. No transaction is open here. */
+async function attempt(
+  deps: SendDeps,
+  { deal, attempted, target }: AttemptInput,
+  signal: AbortSignal,
+): Promise<SettleStep> {
+  if (target === undefined) return decideUnreached(attempted, 'no peer id or address is known');
+  const answer = await deps.transport.propose(target, dealParams(deal, deps), signal);
+  if (signal.aborted && answer.kind === 'not-connected') {
+    // Our own stop cut the dial short: that is no failure of the provider.
+    return { kind: 'later', maybeReceived: attempted.maybeReceived, unreached: false, why: answer.why };
+  }
+  const step = decideAnswer(attempted, answer);
+  if (step.kind !== 'ask-status') return step;
+  return decideStatus(step, await askStatus(deps, deal.id, target, signal));
+}
+
+/** PostgreSQL takes no NUL in text, and a terminal takes no control characters well. */
+function storable(text: string): string {
+  return text
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .slice(0, MAX_TEXT_CHARS)
+    .toWellFormed();
+}
+
+type RejectStep = Extract<SettleStep, { kind: 'reject' }>;
+
+/** The provider rests when its reason holds for other deals too. */
+async function restProvider(
+  trx: Kysely<DB>,
+  deps: SendDeps,
+  step: RejectStep,
+  provider: Provider | undefined,
+): Promise<void> {
+  if (provider === undefined || step.refused?.scope === 'deal') return;
+  const growingMs = backOffMs(PROVIDER_BACK_OFF, provider.failures + 1, deps.random());
+  const waitMs = step.refused === undefined || step.refused.class === 'later' ? growingMs : PROVIDER_REST_MS;
+  await noteFailure(trx, provider.id, new Date(deps.clock.now().getTime() + waitMs));
+}
+
+interface SettleInput {
+  deal: DealToSend;
+  attempts: number;
+  provider: Provider | undefined;
+  step: SettleStep;
+  stopping: boolean;
+}
+
+/** One transaction: the deal's new state with its event, what it means for the provider, and the job that goes on. */
+async function settle(deps: SendDeps, { deal, attempts, provider, step, stopping }: SettleInput): Promise<SendOutcome> {
+  const at = deps.clock.now();
+  return await deps.db.transaction().execute(async (trx) => {
+    if (step.kind === 'later') {
+      // An attempt that our own stop cut short says nothing of the provider: the next start goes on at once.
+      const waitMs = stopping ? 0 : backOffMs(RESEND_BACK_OFF, attempts, deps.random());
+      const nextAttemptAt = new Date(at.getTime() + waitMs);
+      await postponeAttempt(trx, deps.jobs, {
+        dealId: deal.id,
+        attempts,
+        maybeReceived: step.maybeReceived,
+        nextAttemptAt,
+      });
+      if (step.unreached) await setStale(trx, deal.provider);
+      return 'later';
+    }
+    const text = storable(step.text);
+    const evidence = { provider: deal.provider, attempts };
+    if (step.kind === 'accept') {
+      const settled = await settleAnswer(trx, { dealId: deal.id, to: 'accepted', text, evidence }, at);
+      await noteSuccess(trx, deal.provider);
+      return settled ? 'accepted' : 'overtaken';
+    }
+    const answer = { dealId: deal.id, to: 'rejected' as const, reasonCode: step.code, text, evidence };
+    if (!(await settleAnswer(trx, answer, at))) return 'overtaken';
+    await restProvider(trx, deps, step, provider);
+    await deps.jobs.send(trx, 'propose', { aggregateId: deal.aggregateId.toString() });
+    return 'rejected';
+  });
+}
+
+function report(log: Log, deal: DealToSend, step: SettleStep): void {
+  const fields = { dealId: deal.id, provider: deal.provider };
+  if (step.kind === 'accept') log.info({ ...fields, text: storable(step.text) }, 'deal.accepted');
+  else if (step.kind === 'later') log.warn({ ...fields, why: storable(step.why) }, 'deal.send_again_later');
+  else if (step.kind === 'reject') {
+    const level = step.refused?.class === 'bug' ? 'error' : 'warn';
+    log[level]({ ...fields, code: step.code, text: storable(step.text) }, 'deal.rejected');
+  }
+}
+
+/**
+ * Sends one proposal, the same bytes each time, and settles what comes back. Before StartEpoch only: after it the deal
+ * is for the chain to end. An unclear answer leaves it in sent, with a job that tries again.
+ */
+export async function sendDeal(deps: SendDeps, dealId: string, signal: AbortSignal): Promise<SendOutcome> {
+  const deal = await findDealToSend(deps.db, dealId);
+  if (deal === undefined || (deal.state !== 'signed' && deal.state !== 'sent')) return 'nothing-to-do';
+  if ((await deps.chain.head(signal)).height >= deal.startEpoch) return 'past-start';
+  const provider = await readProvider(deps, deal.provider);
+  signal.throwIfAborted();
+  const at = deps.clock.now();
+  const leaseUntil = new Date(at.getTime() + ATTEMPT_LEASE_MS);
+  if (!(await beginAttempt(deps.db, deal, { at, leaseUntil }))) return 'overtaken';
+  const attempts = deal.attempts + 1;
+  const attempted: Attempted = { dealId, attempts, maybeReceived: deal.maybeReceived };
+  const step = await attempt(deps, { deal, attempted, target: targetOf(provider) }, signal);
+  report(deps.log, deal, step);
+  return await settle(deps, { deal, attempts, provider, step, stopping: signal.aborted });
+}
+
+/** The handler of queue 'send'. The batch is sent at once: one slow provider must not hold up the others. */
+export function createSendHandler(deps: SendDeps) {
+  return async (jobs: { dealId: string }[], signal: AbortSignal): Promise<void> => {
+    const ids = [...new Set(jobs.map(({ dealId }) => dealId))];
+    const results = await Promise.allSettled(ids.map((dealId) => sendDeal(deps, dealId, signal)));
+    const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+    for (const failure of failures) deps.log.warn({ error: describeError(failure) }, 'send.failed');
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(describeError).join('; '));
+  };
+}
