@@ -41,6 +41,8 @@ export interface JobEngine extends Jobs, AsyncDisposable {
 }
 
 interface QueueRules {
+  /** A deferred job is a timer for a moment of its own: it does not stand for one that is due now. */
+  hasTimers?: boolean;
   queue: QueueOptions & { notify: boolean };
   work: WorkOptions;
 }
@@ -85,6 +87,7 @@ const POLL = { pollingIntervalSeconds: SECOND, notifyPollingIntervalSeconds: SEC
 /** All queues: what they retry, how long a job may take, how many are taken at once. */
 const QUEUES: Record<QueueName, QueueRules> = {
   stow: {
+    hasTimers: true,
     queue: { ...STAGE, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
     // One call drains whatever is due, so many wake-ups are one batch, and one handler at a time is enough.
     work: { ...POLL, batchSize: 1_000, localConcurrency: 1 },
@@ -235,8 +238,10 @@ class BossEngine implements JobEngine {
 
   async missing<Q extends QueueName>(queue: Q, wanted: readonly JobData[Q][]): Promise<JobData[Q][]> {
     const sql = `select w.data from jsonb_array_elements($2::jsonb) as w (data) where not exists (
-      select from pgboss.job j where j.name = $1 and j.state::text = any($3) and j.data = w.data)`;
-    const { rows } = await this.#boss.getDb().executeSql(sql, [queue, JSON.stringify(wanted), UNDONE]);
+      select from pgboss.job j where j.name = $1 and j.state::text = any($3) and j.data = w.data
+        and (not $4 or j.state <> 'created' or j.start_after <= now()))`;
+    const values = [queue, JSON.stringify(wanted), UNDONE, QUEUES[queue].hasTimers ?? false];
+    const { rows } = await this.#boss.getDb().executeSql(sql, values);
     return rows.map((row: { data: JobData[Q] }) => row.data);
   }
 

@@ -121,6 +121,14 @@ describe('jobs', () => {
     const wanted = ['1', '2', '3', '4'].map((aggregateId) => ({ aggregateId }));
     expect(await jobs.missing('seal', wanted)).toEqual([{ aggregateId: '2' }, { aggregateId: '4' }]);
     expect(await jobs.missing('stow', [{}])).toEqual([{}]);
+    // A timer for later does not stand for a wake-up that was lost; a retry put off by back-off does.
+    const startAfter = new Date(Date.now() + 3_600_000);
+    await send('stow', {}, { startAfter });
+    await send('propose', { aggregateId: '7' }, { startAfter });
+    expect(await jobs.missing('stow', [{}])).toEqual([{}]);
+    expect(await jobs.missing('propose', [{ aggregateId: '7' }])).toEqual([]);
+    await send('stow', {});
+    expect(await jobs.missing('stow', [{}])).toEqual([]);
   });
 
   it('in the hands of the dead are waiting again as soon as the sole owner of the database says so', async () => {

@@ -36,7 +36,7 @@ function environment(home: DemoHome, rpcUrl: string): Record<string, string> {
     WALLET: `file:${home.walletFile}`,
     PIECE_SIZE: '128MiB',
     MIN_PIECE_SIZE: '1MiB',
-    MIN_FILL: '1MiB',
+    MIN_FILL: '64KiB',
     MAX_AGE: '3s',
     FORCE_AGE: '5s',
     LOOKBACK_EPOCHS: '3',

@@ -19,8 +19,8 @@ export interface DemoOptions {
 
 const UPLOADS = 26;
 const DEMO_REPLICAS = 3;
-/** Uploads come in waves, as they would from a service, so that several aggregates of different sizes come to be. */
-const WAVES = 3;
+/** Uploads come in waves, as they would from a service: these begin one, so that pieces of 1, 4, 128 and 16 MiB come to be. */
+const WAVE_STARTS: readonly number[] = [3, 10, 13];
 const WAVE_PAUSE_MS = 3_500;
 const LOOK_MS = 500;
 /** Far above what two busy cores need; a demo that takes longer has failed, and says where it stands. */
@@ -42,7 +42,7 @@ async function sendAll(run: Run, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const known = await run.api.check(sample.root.toString());
     if (known === undefined) {
-      if (at > 0 && at % Math.ceil(UPLOADS / WAVES) === 0) await sleep(WAVE_PAUSE_MS, undefined, { signal });
+      if (WAVE_STARTS.includes(at)) await sleep(WAVE_PAUSE_MS, undefined, { signal });
       await run.api.upload(sample, signal);
     }
     run.sent.set(sample.root.toString(), sample);
