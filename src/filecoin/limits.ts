@@ -15,3 +15,6 @@ export const MAX_LABEL_BYTES = 256;
 
 /** Smallest padded piece: four 32-byte nodes, which hold 127 bytes. */
 export const MIN_PIECE_BYTES = 128n;
+
+/** Smallest padded piece of a verified deal: the verified registry allocates no less (builtin-actors, 1 MiB). */
+export const MIN_VERIFIED_PIECE_BYTES = 1_048_576n;

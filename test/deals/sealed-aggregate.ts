@@ -7,23 +7,29 @@ export const PIECE_BYTES = 2n ** 20n;
 const BATCH_ROOT = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi';
 
 /** A sealed aggregate as seal leaves it; `seed` makes its piece CID. */
-export async function insertSealedAggregate(db: Kysely<DB>, seed: number, at: Date): Promise<bigint> {
+export async function insertSealedAggregate(
+  db: Kysely<DB>,
+  seed: number,
+  at: Date,
+  pieceBytes = PIECE_BYTES,
+): Promise<bigint> {
+  const carBytes = pieceBytes === PIECE_BYTES ? 901_000n : (pieceBytes / 128n) * 126n;
   return await db.transaction().execute(async (trx) => {
     const { id } = await trx
       .insertInto('aggregates')
       .values({
         state: 'sealed',
-        capacity_bytes: 1_000_000n,
-        length_bytes: 900_000n,
+        capacity_bytes: 1_040_384n,
+        length_bytes: carBytes - 1_000n,
         entry_count: 1,
         oldest_accepted_at: at,
         seal_reason: 'age',
         tree_key: `trees/${seed}`,
         tree_bytes: 1_000n,
         batch_root: BATCH_ROOT,
-        car_bytes: 901_000n,
+        car_bytes: carBytes,
         piece_cid: pieceCidV1(new Uint8Array(32).fill(seed, 0, 31)).toString(),
-        piece_bytes: PIECE_BYTES,
+        piece_bytes: pieceBytes,
         opened_at: at,
         sealed_at: at,
         changed_at: at,

@@ -3,6 +3,7 @@ import type { Chain } from '../../chain/chain.ts';
 import type { Clock } from '../../clock.ts';
 import { isUniqueViolation } from '../../db/sqlstate.ts';
 import type { DB } from '../../db/tables.ts';
+import { MIN_VERIFIED_PIECE_BYTES } from '../../filecoin/limits.ts';
 import { encodeProposal, encodeSignedProposal, proposalCid, type DealProposal } from '../../filecoin/proposal.ts';
 import type { Jobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
@@ -205,9 +206,20 @@ function whyWaiting(refused: Choice['refused'], providers: Provider[]): string {
   return `too few providers can be asked: ${reasons.join('; ') || 'each has a deal already'}`;
 }
 
+/** SPs accept a verified deal of any size, and the market actor then drops it without a word: it must not be signed. */
+function whyUnfit({ policy, piece }: Plan): string | undefined {
+  if (!policy.verified || piece.pieceBytes >= MIN_VERIFIED_PIECE_BYTES) return undefined;
+  return `a piece of ${piece.pieceBytes} bytes is too small for a verified deal, which takes ${MIN_VERIFIED_PIECE_BYTES} or more: set verified=false`;
+}
+
 async function proposeOnce(deps: ProposeDeps, aggregateId: bigint, signal: AbortSignal): Promise<ProposeOutcome> {
   const known = await readPlan(deps, aggregateId);
   if (known === undefined) return { kind: 'nothing-to-do' };
+  const unfit = whyUnfit(known);
+  if (unfit !== undefined) {
+    await commit(deps, known, undefined, []);
+    return { kind: 'waiting', reason: unfit };
+  }
   const state = await readClient(deps, signal);
   if (state === undefined) {
     await commit(deps, known, undefined, []);

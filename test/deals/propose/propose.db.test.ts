@@ -271,6 +271,15 @@ describe('money', () => {
   });
 });
 
+it('signs no verified deal on a piece that the verified registry would not take, and says what to do', async () => {
+  const small = await insertSealedAggregate(database.kysely, 250, start, 2n ** 19n);
+  expect(await proposeAggregate(deps, small, signal)).toEqual({
+    kind: 'waiting',
+    reason: expect.stringMatching(/524288 bytes is too small for a verified deal.*set verified=false/),
+  });
+  expect(await dealsOf(small)).toEqual([]);
+});
+
 describe('the handler', () => {
   it('says once that nothing is proposed without a chain or a wallet', async () => {
     const said: unknown[] = [];
