@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { readConfig, type Env } from '../src/config.ts';
+import { LadingError } from '../src/errors.ts';
+
+const TOKENS = { API_TOKENS: 'service:upload:secret-one,me:ops:secret:with:colons' };
+
+function faultsOf(env: Env): string {
+  try {
+    readConfig(env);
+  } catch (error) {
+    if (error instanceof LadingError && error.code === 'CONFIG_INVALID') return error.message;
+    throw error;
+  }
+  return '';
+}
+
+describe('the configuration', () => {
+  it('is mainnet’s when only tokens are given', () => {
+    const config = readConfig({ ...TOKENS, DATA_DIR: '/srv/lading' });
+    expect(config).toMatchObject({
+      host: '127.0.0.1',
+      port: 3000,
+      publicUrl: undefined,
+      databaseUrl: undefined,
+      storeUrl: 'file:///srv/lading/store',
+      network: 'mainnet',
+      roles: ['api', 'aggregate', 'deals', 'watch'],
+      rpcEndpoints: [],
+      wallet: undefined,
+      lookbackEpochs: 10,
+      publicCheck: true,
+      logLevel: 'info',
+    });
+    expect(config.sealing).toEqual({
+      pieceBytes: 34_359_738_368n,
+      minPieceBytes: 17_179_869_184n,
+      // The smallest CAR that pads to 32 GiB (aggregate-layout).
+      minFillBytes: 17_045_651_457n,
+      maxAgeMs: 43_200_000,
+      forceAgeMs: 172_800_000,
+      openAggregates: 3,
+    });
+    expect(config.apiTokens).toEqual([
+      { name: 'service', role: 'upload', token: 'secret-one' },
+      { name: 'me', role: 'ops', token: 'secret:with:colons' },
+    ]);
+  });
+
+  it('gives each endpoint its own token, by position', () => {
+    const env = { ...TOKENS, CHAIN_RPC_URL: 'http://a/rpc/v1, https://b/rpc/v1/,http://c', CHAIN_RPC_TOKEN: 'ta,,tc' };
+    expect(readConfig(env).rpcEndpoints).toEqual([
+      { url: 'http://a/rpc/v1', token: 'ta' },
+      { url: 'https://b/rpc/v1' },
+      { url: 'http://c', token: 'tc' },
+    ]);
+  });
+
+  it('tells every fault at once, each by the name of its variable', () => {
+    const told = faultsOf({
+      PORT: '70000',
+      PUBLIC_URL: 'example.com',
+      DATABASE_URL: 'mysql://x',
+      CHAIN_NETWORK: 'testnet',
+      PIECE_SIZE: '3GiB',
+      MAX_AGE: 'soon',
+      ROLES: 'api,cook',
+      WALLET: '/key',
+      LOG_LEVEL: 'loud',
+    });
+    for (const name of ['PORT', 'PUBLIC_URL', 'DATABASE_URL', 'CHAIN_NETWORK', 'PIECE_SIZE', 'MAX_AGE', 'ROLES']) {
+      expect(told).toContain(`${name}: `);
+    }
+    for (const name of ['WALLET', 'LOG_LEVEL', 'API_TOKENS']) expect(told).toContain(`${name}: `);
+  });
+
+  it.each<[string, Env, RegExp]>([
+    ['no token', {}, /API_TOKENS: not set/],
+    ['a token without a role', { API_TOKENS: 'name:secret-one' }, /API_TOKENS: each entry is name:role:token/],
+    ['an unknown role', { API_TOKENS: 'name:root:secret-one' }, /API_TOKENS: 'root' is none of upload, ops, read/],
+    ['a short token', { API_TOKENS: 'name:ops:short' }, /fewer than 8 characters/],
+    ['one name twice', { API_TOKENS: 'a:ops:secret-one,a:read:secret-two' }, /same name/],
+    ['no shared secret on a shared database', { ...TOKENS, DATABASE_URL: 'postgres://h/d' }, /TOKEN_SECRET: required/],
+    ['a short secret', { ...TOKENS, TOKEN_SECRET: 'short' }, /TOKEN_SECRET: has fewer than 32/],
+    ['more RPC tokens than URLs', { ...TOKENS, CHAIN_RPC_TOKEN: 'x' }, /CHAIN_RPC_TOKEN: more tokens than URLs/],
+    ['MIN_FILL beyond the piece', { ...TOKENS, PIECE_SIZE: '1MiB', MIN_FILL: '2MiB' }, /MIN_FILL: more than/],
+    ['FORCE_AGE before MAX_AGE', { ...TOKENS, MAX_AGE: '2h', FORCE_AGE: '1h' }, /FORCE_AGE: shorter/],
+    ['a piece above the largest sector', { ...TOKENS, PIECE_SIZE: '128GiB' }, /PIECE_SIZE: .*power of two/],
+  ])('refuses %s', (_what, env, told) => {
+    expect(faultsOf(env)).toMatch(told);
+  });
+
+  it('lets a tool go without tokens, and never lets a bad value pass as the default', () => {
+    expect(readConfig({}, 'tool').apiTokens).toEqual([]);
+    expect(() => readConfig({ PORT: 'x' }, 'tool')).toThrow(/PORT/);
+  });
+
+  it('tells no secret in its faults', () => {
+    const told = faultsOf({ API_TOKENS: 'name:root:very-secret-token', TOKEN_SECRET: 'a-secret', PORT: 'x' });
+    expect(told).not.toMatch(/very-secret-token|a-secret/);
+  });
+});
