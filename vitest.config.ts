@@ -13,6 +13,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [DATABASE, SCENARIO],
+          // None takes more than two seconds alone; a machine whose cores are busy is no fault of the code.
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },
