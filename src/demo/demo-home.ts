@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -58,9 +58,18 @@ async function remember(dir: string): Promise<Remembered> {
   return made;
 }
 
+/** Others may pass, and read nothing: PostgreSQL runs as another user when we are root, and its data should go with the rest. */
+const PASS_ONLY = 0o711;
+
+async function makeTemporary(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'lading-demo-'));
+  await chmod(dir, PASS_ONLY);
+  return dir;
+}
+
 /** The demo's folder: the given one, kept and gone on from, or a new one below the temporary directory. */
 export async function openDemoHome(given: string | undefined): Promise<DemoHome> {
-  const dir = given === undefined ? await mkdtemp(join(tmpdir(), 'lading-demo-')) : resolve(given);
+  const dir = given === undefined ? await makeTemporary() : resolve(given);
   await mkdir(dir, { recursive: true });
   const remembered = await remember(dir);
   const walletFile = join(dir, 'wallet.key');
