@@ -47,6 +47,16 @@ create table chain_cursors (
   constraint chain_cursors_pkey PRIMARY KEY (name)
 );
 
+create table chunks (
+  aggregate_id bigint not null,
+  index integer not null,
+  root bytea not null,
+  constraint chunks_index_not_negative CHECK ((index >= 0)),
+  constraint chunks_root_is_node CHECK ((length(root) = 32)),
+  constraint chunks_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint chunks_pkey PRIMARY KEY (aggregate_id, index)
+);
+
 create table deals (
   id uuid not null,
   aggregate_id bigint not null,
@@ -129,6 +139,17 @@ create table owners (
   constraint owners_name_given CHECK ((name <> ''::text)),
   constraint owners_pkey PRIMARY KEY (id),
   constraint owners_name_unique UNIQUE (name)
+);
+
+create table part_blocks (
+  upload_id bigint not null,
+  cid bytea not null,
+  block_bytes integer not null,
+  links bytea[] not null,
+  reached boolean not null,
+  constraint part_blocks_size_not_negative CHECK ((block_bytes >= 0)),
+  constraint part_blocks_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint part_blocks_pkey PRIMARY KEY (upload_id, cid)
 );
 
 create table parts (
@@ -231,6 +252,15 @@ create table uploads (
   constraint uploads_root_unique UNIQUE (root)
 );
 
+create table wanted_blocks (
+  id bigint not null generated always as identity,
+  upload_id bigint not null,
+  cid bytea not null,
+  came boolean not null default false,
+  constraint wanted_blocks_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint wanted_blocks_pkey PRIMARY KEY (upload_id, cid)
+);
+
 CREATE UNIQUE INDEX aggregates_piece_unique ON public.aggregates USING btree (piece_cid) WHERE (piece_cid IS NOT NULL);
 
 CREATE INDEX aggregates_unsealed ON public.aggregates USING btree (id) WHERE (state <> 'sealed'::aggregate_state);
@@ -263,9 +293,13 @@ CREATE INDEX events_of_upload ON public.events USING btree (upload_id, "position
 
 CREATE INDEX placements_of_upload ON public.placements USING btree (upload_id);
 
-CREATE INDEX uploads_incomplete ON public.uploads USING btree (created_at) WHERE (state = 'incomplete'::upload_state);
+CREATE INDEX uploads_incomplete ON public.uploads USING btree (changed_at, id) WHERE (state = 'incomplete'::upload_state);
 
 CREATE INDEX uploads_waiting ON public.uploads USING btree (changed_at, id) WHERE (state = 'waiting'::upload_state);
+
+CREATE INDEX wanted_blocks_came ON public.wanted_blocks USING btree (upload_id) WHERE came;
+
+CREATE INDEX wanted_blocks_in_order ON public.wanted_blocks USING btree (upload_id, id);
 
 create view outbox as
  SELECT "position",
@@ -317,6 +351,8 @@ comment on table aggregates is 'One CARv1 each: 59 bytes of header, runs, batch 
 
 comment on table chain_cursors is 'How far a reader of the chain has come. Written and read by watch, in the transaction of what it found.';
 
+comment on table chunks is 'CommP subtree roots of an aggregate''s aligned chunks of 127 * 2^18 bytes, as far as they are known; an aggregate of one chunk has none. Written by hash as the aggregate grows, and by seal what needed the batch tree (chunk 0, the last ones), never changed or deleted; read by seal and by proofs.';
+
 comment on table deals is 'One proposal each, its exact signed bytes committed before any byte left. Written by propose, send and watch by compare-and-set on state; never deleted. settled_at: from then on nothing more can come of it. maybe_received: bytes may have reached the provider in an attempt without a definite answer.';
 
 comment on table events is 'Every change of state, with its evidence; append only: history and outbox in one. position orders the events of one subject; across subjects read the view outbox in the order (xid, position).';
@@ -327,7 +363,9 @@ comment on view outbox is 'Events that are safe to hand out in the order (xid, p
 
 comment on table owners is 'Token names that sent uploads. Written by receive; read by lists; never deleted.';
 
-comment on table parts is 'Stored sections of an upload: canonical CAR sections (first occurrence of each CID, minimal varints, no header) in a range of a store object. Written by receive; read by seal and piece serving. run_seq: place in the upload''s run, null while it is in none.';
+comment on table part_blocks is 'Blocks held of uploads that are not complete, by CIDv1, with the CIDv1s they link to in order. reached: links lead to it from the root. Written by receive; deleted by the next sweep once the upload is complete.';
+
+comment on table parts is 'Stored sections of an upload: canonical CAR sections (first occurrence of each CID, minimal varints, no header) in a range of a store object. No block is in two parts of one upload. Written by receive; read by seal and piece serving. run_seq: place in the upload''s run, null while the upload is incomplete; id gives the order of acceptance.';
 
 comment on table placements is 'Where an upload''s run lies in an aggregate: never moved, never deleted. Written by stow, selector by seal; read by seal, piece serving and the API.';
 
@@ -338,3 +376,5 @@ comment on table providers is 'Storage providers we may propose to. Written by o
 comment on table upload_owners is 'Who sent an upload. Written by receive; ended, not deleted, by the API.';
 
 comment on table uploads is 'One row a root CID (CIDv1 base32). Written by receive and stow; read by the API and stow; never deleted. run_bytes: bytes of its run in an aggregate; dag_bytes: sum of its blocks'' bytes.';
+
+comment on table wanted_blocks is 'CIDv1s that reached blocks of an incomplete upload link to and that did not come; id gives the order in which the links were found; came: the block is there since the links were last followed. Written by receive; an upload is complete when none is left.';

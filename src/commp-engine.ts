@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createCommp, type Commp } from './filecoin/commp/commp.ts';
-import { chooseHashPairs, type HashPairs } from './filecoin/commp/hash-pairs.ts';
+import { chooseEngine, type CommpEngine } from './filecoin/commp/engine.ts';
+import type { HashPairs } from './filecoin/commp/hash-pairs.ts';
 
 const CPU_INFO = '/proc/cpuinfo';
 
@@ -18,15 +19,23 @@ function readCpuFlags(): ReadonlySet<string> | undefined {
   }
 }
 
-let chosen: HashPairs | undefined;
+let chosen: CommpEngine | undefined;
 
-/** The fastest hashing that is safe on this machine; the choice is made once a process, at the first use. */
-export function machineHashPairs(): HashPairs {
-  chosen ??= chooseHashPairs({ arch: process.arch, cpuFlags: readCpuFlags() });
+/**
+ * The fastest engine that is safe on this machine; the choice, a few milliseconds with its self-test, is made once a
+ * thread, at the first use.
+ */
+export function machineEngine(): CommpEngine {
+  chosen ??= chooseEngine({ arch: process.arch, cpuFlags: readCpuFlags() });
   return chosen;
+}
+
+/** The engine's hashing of pairs by themselves: for folding known roots. */
+export function machineHashPairs(): HashPairs {
+  return machineEngine().hashPairs;
 }
 
 /** A piece commitment in the making, hashed as fast as this machine safely can. */
 export function createFastCommp(): Commp {
-  return createCommp(machineHashPairs());
+  return createCommp(machineEngine());
 }

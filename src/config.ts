@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { SealRules } from './aggregate/sealing.ts';
 import { isNetworkName, type NetworkName } from './filecoin/epoch.ts';
 import { pieceCapacity } from './filecoin/piece.ts';
 import { formatBytes, parseBytes, parseDurationMs } from './filecoin/units.ts';
 import { LadingError } from './errors.ts';
 import type { LogLevel } from './log.ts';
+import { parseS3Url } from './storage/s3-url.ts';
 
 const roles = ['api', 'aggregate', 'deals', 'watch'] as const;
 type Role = (typeof roles)[number];
@@ -39,21 +41,14 @@ export interface Config {
   network: NetworkName;
   wallet: string | undefined;
   roles: Role[];
-  sealing: SealingConfig;
+  sealing: SealRules;
   maxUploadBytes: bigint;
   minFreeBytes: bigint;
+  /** An incomplete upload that gets no new part for so long fails. */
+  uploadTimeoutMs: number;
   lookbackEpochs: number;
   publicCheck: boolean;
   logLevel: LogLevel;
-}
-
-interface SealingConfig {
-  pieceBytes: bigint;
-  minPieceBytes: bigint;
-  minFillBytes: bigint;
-  maxAgeMs: number;
-  forceAgeMs: number;
-  openAggregates: number;
 }
 
 export type Env = Record<string, string | undefined>;
@@ -133,10 +128,12 @@ function parseTokens(text: string): ApiToken[] {
 }
 
 function parseStoreUrl(text: string): string {
-  if (!URL.canParse(text)) throw new Error(`'${text}' is not a URL such as file:///srv/lading`);
+  // Never repeated: a secret may be in it.
+  if (!URL.canParse(text)) throw new Error('is not a URL such as file:///srv/lading');
   const { protocol } = new URL(text);
-  if (protocol === 's3:') throw new Error('s3 stores come with a later version: use file:///path for now');
-  if (protocol !== 'file:') throw new Error(`'${protocol}' is not a store we know: use file:///path`);
+  if (protocol === 's3:') parseS3Url(text);
+  else if (protocol !== 'file:')
+    throw new Error(`'${protocol}' is not a store we know: use file:///path or s3://bucket`);
   return text;
 }
 
@@ -160,7 +157,7 @@ function parsePieceBytes(text: string): bigint {
   return bytes;
 }
 
-function readSealing(reader: EnvReader): SealingConfig {
+function readSealing(reader: EnvReader): SealRules {
   const pieceBytes = reader.read('PIECE_SIZE', 32n * 2n ** 30n, parsePieceBytes);
   const half = pieceBytes / 2n;
   const minPieceBytes = reader.read('MIN_PIECE_SIZE', half < 16n * 2n ** 30n ? half : 16n * 2n ** 30n, parsePieceBytes);
@@ -236,6 +233,7 @@ export function readConfig(env: Env, purpose: 'serve' | 'tool' = 'serve'): Confi
     sealing,
     maxUploadBytes: reader.read('MAX_UPLOAD_SIZE', pieceCapacity(sealing.pieceBytes), parseBytes),
     minFreeBytes: reader.read('MIN_FREE_SPACE', 2n ** 30n, parseBytes),
+    uploadTimeoutMs: reader.read('UPLOAD_TIMEOUT', 24 * 3_600_000, parseDurationMs),
     lookbackEpochs: reader.read('LOOKBACK_EPOCHS', 10, parseWhole(0, 900)),
     publicCheck: reader.read('PUBLIC_CHECK', true, (text) => parseOneOf(['true', 'false'])(text) === 'true'),
     logLevel: reader.read<LogLevel>('LOG_LEVEL', 'info', parseOneOf(LOG_LEVELS)),

@@ -31,7 +31,11 @@ export class BadInput extends LadingError {
 /** The message of anything thrown, with the messages of its causes. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message}: ${describeError(error.cause)}`;
+  // A host with several addresses fails with one error each, and no words of its own.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(describeError).join('; ');
+  if (error.cause === undefined) return error.message;
+  const cause = describeError(error.cause);
+  return error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
 }
 
 /** For the default branch of a switch over a closed union. */

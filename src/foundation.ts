@@ -1,6 +1,5 @@
-import { fileURLToPath } from 'node:url';
 import { createChain, type Chain } from './chain/chain.ts';
-import { createRpc } from './chain/rpc.ts';
+import { createRpc, type Rpc } from './chain/rpc.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createPieceTokens, type PieceTokens } from './deals/send/piece-token.ts';
@@ -8,7 +7,9 @@ import { startJobs, type JobEngine } from './jobs.ts';
 import type { Log } from './log.ts';
 import { openNetwork, type OwnNetwork } from './network.ts';
 import { openDatabase, type OpenDatabase } from './open-database.ts';
-import { openLocalStore, type LocalStore } from './storage/local-store.ts';
+import { openStore } from './storage/open-store.ts';
+import type { ServiceStore } from './storage/store.ts';
+import { sweepStaging } from './sweep-staging.ts';
 import { ownTokenSecret } from './token-secret.ts';
 
 export interface ServiceOptions {
@@ -27,11 +28,20 @@ export interface Foundation {
   random: () => number;
   database: OpenDatabase;
   network: OwnNetwork;
-  store: LocalStore;
+  store: ServiceStore;
   jobs: JobEngine;
   /** Undefined: no CHAIN_RPC_URL, so nothing is proposed or watched. */
   chain: Chain | undefined;
   pieceTokens: PieceTokens;
+}
+
+/** Nothing that an endpoint says is believed before it has shown the genesis of our network. */
+function openRpc(config: Config, network: OwnNetwork, clock: Clock): Rpc {
+  return createRpc({
+    endpoints: config.rpcEndpoints,
+    clock,
+    admit: (call, signal) => network.meet(createChain({ call, close: () => undefined }), signal),
+  });
 }
 
 /** Opens database, store, jobs and chain in this order; `stack` closes them in the other. */
@@ -43,12 +53,14 @@ export async function openFoundation(
   const { log, signal, clock = systemClock, random = Math.random } = options;
   const database = stack.use(await openDatabase(config, { log, signal }));
   const network = await openNetwork(database.kysely, config.network);
-  const store = await openLocalStore(fileURLToPath(config.storeUrl));
-  if (database.soleOwner) await store.sweepStaging();
+  const store = await openStore(config.storeUrl);
+  stack.defer(() => store.close());
+  // Only a folder next to our own database is surely ours alone; a bucket may have other users, so there age decides.
+  if (database.soleOwner && config.storeUrl.startsWith('file:')) await sweepStaging({ store, log }, 0);
   const jobs = stack.use(await startJobs({ url: database.url, clock, log }));
   const requeued = database.soleOwner ? await jobs.requeueActive() : 0;
   if (requeued > 0) log.info({ jobs: requeued }, 'jobs.requeued');
-  const rpc = config.rpcEndpoints.length === 0 ? undefined : createRpc({ endpoints: config.rpcEndpoints });
+  const rpc = config.rpcEndpoints.length === 0 ? undefined : openRpc(config, network, clock);
   if (rpc !== undefined) stack.defer(() => rpc.close());
   const pieceTokens = createPieceTokens(config.tokenSecret ?? (await ownTokenSecret(config.dataDir)));
   const chain = rpc && createChain(rpc);

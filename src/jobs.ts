@@ -4,11 +4,13 @@ import { fromKysely, PgBoss, type QueueOptions, type WorkOptions } from 'pg-boss
 import type { Clock } from './clock.ts';
 import type { DB } from './db/tables.ts';
 import { describeError } from './errors.ts';
+import { createFaultLog } from './job-faults.ts';
 import type { Log } from './log.ts';
 
 /** What a job carries: ids, never facts. */
 export interface JobData {
   stow: Record<string, never>;
+  hash: { aggregateId: string };
   seal: { aggregateId: string };
   propose: { aggregateId: string };
   send: { dealId: string };
@@ -43,6 +45,8 @@ export interface JobEngine extends Jobs, AsyncDisposable {
 interface QueueRules {
   /** A deferred job is a timer for a moment of its own: it does not stand for one that is due now. */
   hasTimers?: boolean;
+  /** Of equal jobs that wait, one is enough: a new one makes it due at the earlier time of both. */
+  mergesWaiting?: boolean;
   queue: QueueOptions & { notify: boolean };
   work: WorkOptions;
 }
@@ -92,12 +96,19 @@ const QUEUES: Record<QueueName, QueueRules> = {
     // One call drains whatever is due, so many wake-ups are one batch, and one handler at a time is enough.
     work: { ...POLL, batchSize: 1_000, localConcurrency: 1 },
   },
+  hash: {
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
+    // One job drains an aggregate's chunks; another aggregate's need not wait for it.
+    work: { ...POLL, batchSize: 1, localConcurrency: 2 },
+  },
   seal: {
     queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
     // One aggregate keeps a core and the disk busy; two overlap one's reading with the other's hashing.
     work: { ...POLL, batchSize: 1, localConcurrency: 2 },
   },
   propose: {
+    // Each pass that leaves slots empty sets a timer, and each refusal wakes another pass: chains that would never end.
+    mergesWaiting: true,
     queue: { ...STAGE, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
     // Choosing providers reads and signs, a few milliseconds each; a few at a time keep the retries of one failure small.
     work: { ...POLL, batchSize: 10, localConcurrency: 1, burstWhenBatchFull: true },
@@ -167,7 +178,7 @@ export async function installJobs(url: string): Promise<void> {
 export async function startJobs(options: JobOptions): Promise<JobEngine> {
   const { url, log } = options;
   const boss = createBoss(url, true);
-  boss.on('error', (error) => log.error({ err: describeError(error) }, 'jobs.error'));
+  boss.on('error', createFaultLog(log, options.clock));
   boss.on('warning', (warning) => log.warn({ warning: warning.message, data: warning.data }, 'jobs.warning'));
   try {
     await boss.start();
@@ -177,6 +188,21 @@ export async function startJobs(options: JobOptions): Promise<JobEngine> {
     throw error;
   }
   return new BossEngine(boss, options);
+}
+
+interface WaitingJob {
+  queue: QueueName;
+  data: object;
+  waitSeconds: number;
+}
+
+/** True when an equal job waits, and is now due no later than this one. One that is being taken right now is passed over. */
+async function mergeWaiting(trx: Kysely<DB>, { queue, data, waitSeconds }: WaitingJob): Promise<boolean> {
+  const sql = `update pgboss.job set start_after = least(start_after, now() + $3::float * interval '1 second')
+    where name = $1 and id in (select id from pgboss.job
+      where name = $1 and state = 'created' and data = $2::jsonb for update skip locked) returning id`;
+  const { rows } = await fromKysely(trx).executeSql(sql, [queue, JSON.stringify(data), waitSeconds]);
+  return rows.length > 0;
 }
 
 class BossEngine implements JobEngine {
@@ -201,6 +227,8 @@ class BossEngine implements JobEngine {
     const { startAfter } = options;
     // A wait, not a time: the service's clock and the database's need not agree.
     const waitSeconds = startAfter === undefined ? 0 : (startAfter.getTime() - this.#clock.now().getTime()) / 1_000;
+    const wait = Math.max(waitSeconds, 0);
+    if (QUEUES[queue].mergesWaiting && (await mergeWaiting(trx, { queue, data, waitSeconds: wait }))) return;
     await this.#boss.send(queue, data, { db: fromKysely(trx), ...(waitSeconds > 0 && { startAfter: waitSeconds }) });
   }
 
@@ -274,7 +302,7 @@ class BossEngine implements JobEngine {
 /** For commands that wake a stage of a service which runs elsewhere: sends jobs, and works none. */
 export async function openJobSender(options: JobOptions): Promise<Jobs & AsyncDisposable> {
   const boss = createBoss(options.url, false);
-  boss.on('error', (error) => options.log.error({ err: describeError(error) }, 'jobs.error'));
+  boss.on('error', createFaultLog(options.log, options.clock));
   await boss.start();
   const engine = new BossEngine(boss, options);
   return {

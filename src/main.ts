@@ -10,6 +10,7 @@ const commands: Record<string, () => Promise<Command>> = {
   migrate: async () => (await import('./cli/migrate.ts')).migrate,
   upload: async () => (await import('./cli/upload.ts')).upload,
   status: async () => (await import('./cli/status.ts')).status,
+  verify: async () => (await import('./cli/verify.ts')).verify,
   commp: async () => (await import('./cli/commp.ts')).commp,
   provider: async () => (await import('./cli/provider.ts')).provider,
   policy: async () => (await import('./cli/policy.ts')).policy,

@@ -11,7 +11,7 @@ export interface OwnNetwork {
   /** Undefined while the genesis of a devnet was never seen. */
   dealNetwork(): DealNetwork | undefined;
   /** Reads the chain's genesis, keeps it, and throws `NETWORK_DIFFERS` when the endpoint serves another chain. */
-  meet(chain: Pick<Chain, 'genesis'>, signal: AbortSignal): Promise<void>;
+  meet(chain: Pick<Chain, 'genesis'>, signal?: AbortSignal): Promise<void>;
 }
 
 function differs(message: string): LadingError {

@@ -6,7 +6,7 @@ import { createServer } from './api/server.ts';
 import { systemClock } from './clock.ts';
 import { listeningUrl, type Config } from './config.ts';
 import { addProvider } from './deals/providers/providers.ts';
-import { describeError } from './errors.ts';
+import { describeError, LadingError } from './errors.ts';
 import { openFoundation, type Foundation, type ServiceOptions } from './foundation.ts';
 import { wakeProposals } from './wake-proposals.ts';
 import { openWork, type Work } from './work.ts';
@@ -14,6 +14,8 @@ import { openWork, type Work } from './work.ts';
 export interface Service extends AsyncDisposable {
   /** Where the API listens; undefined where this process has no role `api`. */
   readonly url: string | undefined;
+  /** Resolves with the reason when something ended that the service cannot go on without, such as its own database. */
+  readonly broken: Promise<string>;
   /** Finishes what is in hand, within 10 s, and closes everything. */
   stop(): Promise<void>;
 }
@@ -21,7 +23,7 @@ export interface Service extends AsyncDisposable {
 function readiness({ database, store }: Foundation, work: Work) {
   return {
     database: async () => void (await database.pool.query('select 1')),
-    store: async () => void (await store.freeBytes()),
+    store: () => store.probe(),
     chain: async () => {
       const [fault] = work.chainView().degraded;
       if (fault !== undefined) throw new Error(fault);
@@ -55,14 +57,20 @@ function createApi(base: Foundation, work: Work) {
 type Api = ReturnType<typeof createApi>;
 
 async function listen(api: Api, { host, port }: Config): Promise<string> {
-  await api.listen({ host, port });
+  await api.listen({ host, port }).catch((cause: unknown) => {
+    throw new LadingError(
+      'LISTEN_FAILED',
+      `cannot listen at ${listeningUrl(host, port)}: choose another address by HOST and PORT`,
+      { cause },
+    );
+  });
   const address = api.server.address();
   return listeningUrl(host, typeof address === 'object' && address !== null ? address.port : port);
 }
 
 /** What a crash between an object and its row left; nobody waits for it. Alone, whatever is older than this start is ours; ages are of files, so the clock is the system's. */
-function sweepObjects({ database, store, log }: Foundation, signal: AbortSignal): void {
-  const graceMs = database.soleOwner ? 0 : undefined;
+function sweepObjects({ config, database, store, log }: Foundation, signal: AbortSignal): void {
+  const graceMs = database.soleOwner && config.storeUrl.startsWith('file:') ? 0 : undefined;
   sweepOrphans({ kysely: database.kysely, store, clock: systemClock }, graceMs, signal).then(
     (removed) => removed > 0 && log.info({ removed }, 'store.orphans_removed'),
     (error: unknown) => signal.aborted || log.warn({ err: describeError(error) }, 'store.orphan_sweep_failed'),
@@ -79,7 +87,9 @@ export async function startService(config: Config, options: ServiceOptions): Pro
   const stopping = new AbortController();
   stack.defer(() => stopping.abort());
   sweepObjects(base, stopping.signal);
-  const work = stack.use(await openWork(base, stopping.signal));
+  // A start that is called off must not wait for a chain that does not answer.
+  const signal = AbortSignal.any([stopping.signal, options.signal]);
+  const work = stack.use(await openWork(base, signal));
   const api = config.roles.includes('api') ? createApi(base, work) : undefined;
   if (api !== undefined) stack.defer(() => api.close());
   const url = api && (await listen(api, config));
@@ -112,5 +122,6 @@ function createHandle({ url, base, api, work, stopping, owned }: Running): Servi
     base.log.info({}, 'service.stopped');
   };
   const once = () => (stopped ??= stop());
-  return { url, stop: once, [Symbol.asyncDispose]: once };
+  const broken = base.database.ended.then((words) => `the embedded PostgreSQL ended by itself: ${words}`);
+  return { url, broken, stop: once, [Symbol.asyncDispose]: once };
 }

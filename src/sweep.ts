@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { listAggregatesToHash } from './aggregate/chunks.ts';
 import { findAnyWaiting, listOpen, listSealing } from './aggregate/store.ts';
 import { sealReason, type SealRules } from './aggregate/sealing.ts';
 import type { Clock } from './clock.ts';
@@ -27,6 +28,7 @@ async function listDue({ kysely, clock, rules }: SweepDeps): Promise<Due> {
   const toJob = (id: bigint) => ({ aggregateId: id.toString() });
   return {
     stow: stow ? [{}] : [],
+    hash: (await listAggregatesToHash(kysely, SWEEP_ROWS)).map(toJob),
     seal: (await listSealing(kysely, SWEEP_ROWS)).map(toJob),
     propose: (await listAggregatesShortOfDeals(kysely, SWEEP_ROWS)).map(toJob),
     send: (await listDealsToSend(kysely, now, SWEEP_ROWS)).map((dealId) => ({ dealId })),
@@ -44,6 +46,7 @@ export async function sweepJobs(deps: SweepDeps): Promise<Record<QueueName, numb
   const due = await listDue(deps);
   return {
     stow: await resend(deps, 'stow', due.stow),
+    hash: await resend(deps, 'hash', due.hash),
     seal: await resend(deps, 'seal', due.seal),
     propose: await resend(deps, 'propose', due.propose),
     send: await resend(deps, 'send', due.send),

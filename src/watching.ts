@@ -1,8 +1,10 @@
 import type { ChainView } from './api/status-answer.ts';
 import type { Chain } from './chain/chain.ts';
 import { createWatchView, findWatchStatus, watchNext, type WatchStatus } from './deals/watch/watch.ts';
+import { setDegraded } from './deals/watch/watch-view.ts';
 import { describeError, LadingError } from './errors.ts';
 import type { Foundation } from './foundation.ts';
+import type { Jobs } from './jobs.ts';
 
 /** Our eyes on the chain. */
 export interface Watching {
@@ -31,8 +33,13 @@ function toChainView({ asOf, degraded }: WatchStatus): ChainView {
   };
 }
 
-/** One meeting is enough: an endpoint does not change its genesis. */
-function createMeeting({ network }: Foundation, chain: Chain) {
+type WatchingDeps = Pick<Foundation, 'chain' | 'clock' | 'config' | 'log' | 'network'> & {
+  database: Pick<Foundation['database'], 'kysely'>;
+  jobs: Jobs;
+};
+
+/** At start, so that a wrong chain is refused at once; later on each endpoint is met again (chain/admission.ts). */
+function createMeeting({ network }: WatchingDeps, chain: Chain) {
   let met = false;
   return async (signal: AbortSignal): Promise<void> => {
     if (met) return;
@@ -42,13 +49,20 @@ function createMeeting({ network }: Foundation, chain: Chain) {
 }
 
 /** The watch of this process; where it has not the role, the status that another process left. Undefined: no chain. */
-export function createWatching(base: Foundation): Watching | undefined {
+export function createWatching(base: WatchingDeps): Watching | undefined {
   const { chain, database, jobs, clock, log, config } = base;
   if (chain === undefined) return undefined;
   const watches = config.roles.includes('watch');
   const view = createWatchView();
   const ensureOwnChain = createMeeting(base, chain);
   const deps = { db: database.kysely, jobs, chain, clock, log, lookbackEpochs: config.lookbackEpochs, view };
+  /** What the database holds is shown meanwhile, with how old it is, and that nobody looks. */
+  const meetLater = async (error: unknown): Promise<void> => {
+    const { asOf, epoch } = await findWatchStatus(database.kysely, clock);
+    const { degraded } = view.status;
+    view.status = { asOf, epoch, ...(degraded && { degraded }) };
+    setDegraded({ view, clock, log }, describeError(error));
+  };
   const lookMs = config.network === 'devnet' ? DEVNET_LOOK_MS : LOOK_MS;
   return {
     everyMs: watches ? lookMs : READ_STATUS_MS,
@@ -57,7 +71,12 @@ export function createWatching(base: Foundation): Watching | undefined {
         view.status = await findWatchStatus(database.kysely, clock);
         return false;
       }
-      await ensureOwnChain(signal);
+      try {
+        await ensureOwnChain(signal);
+      } catch (error) {
+        if (!signal.aborted) await meetLater(error);
+        throw error;
+      }
       return watchNext(deps, signal);
     },
     view: () => toChainView(view.status),
@@ -67,6 +86,8 @@ export function createWatching(base: Foundation): Watching | undefined {
         await ensureOwnChain(signal);
       } catch (error) {
         if (error instanceof LadingError && error.code === 'NETWORK_DIFFERS') throw error;
+        if (signal.aborted) return;
+        await meetLater(error);
         log.warn({ err: describeError(error) }, 'chain.unreachable');
       }
     },

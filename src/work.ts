@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { failStale } from './aggregate/fail-stale.ts';
+import { hashChunks } from './aggregate/hash-chunks.ts';
 import { seal } from './aggregate/seal.ts';
 import { stow } from './aggregate/stow.ts';
 import type { ChainView } from './api/status-answer.ts';
@@ -6,9 +8,11 @@ import { createLibp2pTransport } from './deals/send/libp2p-transport.ts';
 import { createProposeHandler } from './deals/propose/propose-handler.ts';
 import { createSendHandler } from './deals/send/send.ts';
 import { openWallet } from './deals/wallet.ts';
+import { machineEngine } from './commp-engine.ts';
 import type { Foundation } from './foundation.ts';
 import { runLoop } from './run-loop.ts';
 import { sweepJobs } from './sweep.ts';
+import { sweepStaging } from './sweep-staging.ts';
 import { createWatching, type Watching } from './watching.ts';
 
 /** What a process does besides answering: the handlers and loops of its roles. */
@@ -21,12 +25,20 @@ export interface Work extends AsyncDisposable {
 
 /** A job lost to a fault waits this long; the first sweep is at start. */
 const SWEEP_MS = 30_000;
+/** What is looked for is a day old. */
+const STAGING_SWEEP_MS = 3_600_000;
 const JITTER = 0.1;
 
 async function beginAggregate(base: Foundation): Promise<void> {
-  const { jobs, clock, log, store, database, config } = base;
+  const { jobs, clock, random, log, store, database, config } = base;
   const common = { db: database.kysely, jobs, clock, log };
+  log.info({ engine: machineEngine().description }, 'commp.engine');
   await jobs.work('stow', (_wakeUps, signal) => stow({ ...common, rules: config.sealing }, signal));
+  await jobs.work('hash', async (due, signal) => {
+    for (const { aggregateId } of due) {
+      await hashChunks({ db: database.kysely, store, random }, BigInt(aggregateId), signal);
+    }
+  });
   await jobs.work('seal', async (due, signal) => {
     for (const { aggregateId } of due) await seal({ ...common, store }, BigInt(aggregateId), signal);
   });
@@ -72,9 +84,14 @@ export async function openWork(base: Foundation, signal: AbortSignal): Promise<W
       if (config.roles.includes('aggregate')) await beginAggregate(base);
       await beginDeals?.(publicUrl);
       if (watching !== undefined) loop('watch', watching.everyMs, () => watching.step(signal));
+      loop('staging', STAGING_SWEEP_MS, async () => {
+        await sweepStaging(base);
+        return false;
+      });
       loop('sweep', SWEEP_MS, async () => {
         const sent = await sweepJobs({ kysely: database.kysely, jobs, clock, rules: config.sealing });
         if (Object.values(sent).some((count) => count > 0)) log.info({ sent }, 'jobs.swept');
+        await failStale({ kysely: database.kysely, clock, log, uploadTimeoutMs: config.uploadTimeoutMs });
         return false;
       });
     },

@@ -102,7 +102,7 @@ describe('jobs', () => {
         heartbeat: true,
       });
     }
-    expect(rows).toHaveLength(4);
+    expect(rows).toHaveLength(5);
   });
 
   it('are not folded together: each commit has its own', async () => {
@@ -110,6 +110,40 @@ describe('jobs', () => {
     const { jobs, send } = db;
     await Promise.all([send('seal', { aggregateId: '1' }), send('seal', { aggregateId: '1' })]);
     expect(await jobs.pending('seal')).toBe(2);
+  });
+
+  it('of proposing are folded into one that waits, due at the earliest time', async () => {
+    await using db = await engineOn();
+    const { jobs, send, pool, kysely } = db;
+    const inSeconds = (seconds: number) => ({ startAfter: new Date(Date.now() + seconds * 1_000) });
+    await send('propose', { aggregateId: '1' }, inSeconds(60));
+    await send('propose', { aggregateId: '1' }, inSeconds(90));
+    await send('propose', { aggregateId: '2' }, inSeconds(60));
+    await send('propose', { aggregateId: '1' }, inSeconds(30));
+    expect(await jobs.pending('propose')).toBe(2);
+    const waits = await pool.query<{ wait: number }>(
+      `select extract(epoch from start_after - now())::float as wait from pgboss.job where name = 'propose' order by 1`,
+    );
+    expect(waits.rows.map(({ wait }) => Math.round(wait / 10))).toEqual([3, 6]);
+
+    // What a transaction makes due early is due late again when it rolls back.
+    const lost = kysely.transaction().execute(async (trx) => {
+      await jobs.send(trx, 'propose', { aggregateId: '1' });
+      throw new Error('changed my mind');
+    });
+    await expect(lost).rejects.toThrow('changed my mind');
+    const runs: string[] = [];
+    await jobs.work('propose', async (batch) => {
+      for (const { aggregateId } of batch) {
+        runs.push(aggregateId);
+        // As proposing does when slots are left: the job in hand does not stand for the next one.
+        await send('propose', { aggregateId }, inSeconds(60));
+      }
+    });
+    await send('propose', { aggregateId: '1' });
+    await until(() => runs.length === 1);
+    await until(async () => (await jobs.pending('propose')) === 2);
+    expect(runs).toEqual(['1']);
   });
 
   it('tell which rows have none', async () => {

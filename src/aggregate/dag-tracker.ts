@@ -14,6 +14,18 @@ interface Missing {
   first: string;
 }
 
+/** A section as it lies in the stored object, and what is to be known of its block. Bytes. */
+export interface TrackedSection {
+  /** The binary CIDv1. */
+  key: Buffer;
+  sectionBytes: number;
+  blockBytes: number;
+  /** Binary CIDv1s, without repetitions, in the order of the block. */
+  links: Buffer[];
+  /** The block came before, under the other version of its CID. */
+  repeated: boolean;
+}
+
 /** CIDv0 and v1 name the same block, so both have the key of v1. One byte a character: half of what base32 takes. */
 function keyOf(cid: CID): string {
   return Buffer.from(cid.version === 0 ? cid.toV1().bytes : cid.bytes).toString('latin1');
@@ -29,20 +41,44 @@ export class DagTracker {
   readonly #held: number[] = [];
   readonly #links: (number[] | undefined)[] = [];
   #linkCount = 0;
+  /** By section, in the order stored: the number of its CID, its length, and its block's. */
+  readonly #sections: number[] = [];
+  readonly #sectionBytes: number[] = [];
+  readonly #blockBytes: number[] = [];
 
   constructor(maxBlocks: number) {
     this.#maxBlocks = maxBlocks;
   }
 
-  /** Notes a block. False when this very CID came before. */
-  add(cid: CID, bytes: Uint8Array): boolean {
+  /** Notes a block whose section is stored with so many bytes. False when this very CID came before. */
+  add(cid: CID, bytes: Uint8Array, sectionBytes: number): boolean {
     const id = this.#idOf(keyOf(cid));
     const form = cid.version === 0 ? HELD_AS_V0 : HELD_AS_V1;
     const held = this.#held[id] ?? 0;
     if ((held & form) !== 0) return false;
     this.#held[id] = held | form;
     if (held === 0) this.#links[id] = this.#note(linksOf(cid, bytes));
+    this.#sections.push(id);
+    this.#sectionBytes.push(sectionBytes);
+    this.#blockBytes.push(bytes.length);
     return true;
+  }
+
+  /** What was noted, in the order of the sections. */
+  *sections(): Generator<TrackedSection> {
+    const keys = [...this.#ids.keys()];
+    const keyAt = (id: number) => Buffer.from(keys[id] ?? '', 'latin1');
+    const seen = new Uint8Array(keys.length);
+    for (const [at, id] of this.#sections.entries()) {
+      yield {
+        key: keyAt(id),
+        sectionBytes: this.#sectionBytes[at] ?? 0,
+        blockBytes: this.#blockBytes[at] ?? 0,
+        links: (this.#links[id] ?? []).map(keyAt),
+        repeated: seen[id] === 1,
+      };
+      seen[id] = 1;
+    }
   }
 
   holds(cid: CID): boolean {

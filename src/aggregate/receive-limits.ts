@@ -58,7 +58,7 @@ export function checkUploadBytes(bytes: number, limits: ReceiveLimits): void {
 }
 
 /** An upload that fits no aggregate could never be stowed; cutting one into parts comes later. */
-export function checkRunBytes(bytes: number, limits: ReceiveLimits): void {
+export function checkRunBytes(bytes: number, limits: Pick<ReceiveLimits, 'maxRunBytes'>): void {
   if (BigInt(bytes) <= limits.maxRunBytes) return;
   const limit = `${formatBytes(limits.maxRunBytes)} (${limits.maxRunBytes} bytes)`;
   throw new BadInput('UPLOAD_TOO_LARGE', `the blocks take more than the ${limit} that one aggregate holds`, {

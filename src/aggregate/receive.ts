@@ -7,11 +7,10 @@ import { canonicalCid } from '../filecoin/cid.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Log } from '../log.ts';
 import type { ObjectStore, StagedObject } from '../storage/store.ts';
-import { sameBytes } from './compare-objects.ts';
 import { checkUploadBytes, limitBody, SpaceGuard, type ReceiveLimits } from './receive-limits.ts';
-import { decideUpload, settleUpload, type SettleInput } from './settle-upload.ts';
+import { decideUpload, settleUpload, type SettleInput, type Settled } from './settle-upload.ts';
 import { stageCar, type StagedCar } from './stage-car.ts';
-import { findUpload, listSparePartsLike } from './upload-store.ts';
+import { findUpload } from './upload-store.ts';
 
 export interface ReceiveDeps {
   kysely: Kysely<DB>;
@@ -49,12 +48,13 @@ export async function receiveCar(deps: ReceiveDeps, input: ReceiveInput): Promis
   const space = new SpaceGuard(deps.store, deps.limits);
   checkUploadBytes(input.declaredBytes ?? 0, deps.limits);
   await space.expect(input.declaredBytes ?? 0);
-  const staged = await deps.store.stage();
+  const objectKey = `runs/${randomUUID()}`;
+  const staged = await deps.store.stage(objectKey);
   try {
     const body = limitBody(input.body, deps.limits, input.signal);
     const car = await stageCar({ body, staged, space, limits: deps.limits });
     input.signal.throwIfAborted();
-    return await keepCar(deps, { input, car, staged });
+    return await keepCar(deps, { input, car, staged, objectKey });
   } finally {
     // Nothing to abort once it was committed.
     await staged.abort();
@@ -65,17 +65,25 @@ interface Keep {
   input: ReceiveInput;
   car: StagedCar;
   staged: StagedObject;
+  objectKey: string;
 }
 
-async function keepCar(deps: ReceiveDeps, { input, car, staged }: Keep): Promise<Received> {
+async function keepCar(deps: ReceiveDeps, { input, car, staged, ...place }: Keep): Promise<Received> {
   const root = canonicalCid(car.root);
-  const complete = car.missing === undefined;
   const found = await findUpload(deps.kysely, root);
-  const needed = decideUpload(found?.state, complete) !== 'own';
-  const objectKey = needed ? `runs/${randomUUID()}` : undefined;
-  if (objectKey !== undefined) await staged.commit(objectKey);
-  const settle = { root, owner: input.owner, facts: car, objectKey, at: deps.clock.now() };
-  const uploadId = await settleOrRemove(deps, settle, found?.id);
+  const needed = decideUpload(found?.state, car.missing === undefined) !== 'own';
+  const objectKey = needed ? place.objectKey : undefined;
+  if (objectKey !== undefined) await staged.commit();
+  const { limits, clock } = deps;
+  const settled = await settleOrRemove(deps, {
+    root,
+    owner: input.owner,
+    facts: car,
+    objectKey,
+    limits,
+    at: clock.now(),
+  });
+  const { uploadId, complete } = settled;
   deps.log.info(
     { uploadId: uploadId.toString(), root, blocks: car.blockCount, bytes: car.runBytes, complete },
     'upload.received',
@@ -84,32 +92,21 @@ async function keepCar(deps: ReceiveDeps, { input, car, staged }: Keep): Promise
 }
 
 /** The transaction; when it did not happen, or nothing names our object, the object is removed. */
-async function settleOrRemove(deps: ReceiveDeps, input: SettleInput, uploadId: bigint | undefined): Promise<bigint> {
+async function settleOrRemove(deps: ReceiveDeps, input: SettleInput): Promise<Settled> {
   let ready = false;
   try {
-    const held = uploadId !== undefined && (await isHeld(deps, uploadId, input));
     const settled = await deps.kysely.transaction().execute(async (trx) => {
-      const result = await settleUpload(trx, deps.jobs, held ? { ...input, objectKey: undefined } : input);
+      const result = await settleUpload(trx, deps.jobs, input);
       ready = true;
       return result;
     });
-    if (!settled.named) await dropObject(deps, input.objectKey);
-    return settled.uploadId;
+    for (const key of settled.unneeded) await dropObject(deps, key);
+    return settled;
   } catch (error) {
     // A connection lost at COMMIT leaves it open whether a row names the object: then only sweepOrphans may tell.
     if (!ready || wasRefused(error)) await dropObject(deps, input.objectKey);
     throw error;
   }
-}
-
-/** Whether an earlier part has these very bytes: a caller who repeats an incomplete CAR must not fill the disk. */
-async function isHeld(deps: ReceiveDeps, uploadId: bigint, { objectKey, facts }: SettleInput): Promise<boolean> {
-  if (objectKey === undefined || facts.missing === undefined) return false;
-  for (const part of await listSparePartsLike(deps.kysely, uploadId, facts)) {
-    const held = deps.store.read(part.object_key, Number(part.object_offset), facts.runBytes);
-    if (await sameBytes(held, deps.store.read(objectKey, 0, facts.runBytes))) return true;
-  }
-  return false;
 }
 
 /** PostgreSQL itself refused the commit (a SQLSTATE other than a lost connection or a shutdown), so no row is there. */

@@ -6,7 +6,7 @@ import { canonicalCid } from '../filecoin/cid.ts';
 import { FormatError } from '../filecoin/format-error.ts';
 import type { StagedObject } from '../storage/store.ts';
 import { MAX_ROOT_CHARS } from './batch-tree-reserve.ts';
-import { DagTracker } from './dag-tracker.ts';
+import { DagTracker, type TrackedSection } from './dag-tracker.ts';
 import { checkRunBytes, type ReceiveLimits, type SpaceGuard } from './receive-limits.ts';
 
 /** What one CAR brought: its canonical sections lie in the staged object. */
@@ -20,6 +20,8 @@ export interface StagedCar {
   blockCount: number;
   /** Undefined when every link of the DAG under the root resolves. */
   missing: { count: number; first: string } | undefined;
+  /** The sections in their order; a view of what staging holds in memory. */
+  sections(): Iterable<TrackedSection>;
 }
 
 interface StageCarInput {
@@ -48,8 +50,8 @@ async function copySections({ body, staged, space, limits }: StageCarInput): Pro
   const dag = new DagTracker(limits.maxBlocks);
   const sum = { runBytes: 0, dagBytes: 0, blockCount: 0 };
   for await (const section of sections) {
-    if (!admit(dag, section)) continue;
     const head = encodeSectionHead(section.cid, section.bytes.length);
+    if (!admit(dag, section, head.length)) continue;
     sum.runBytes += head.length + section.bytes.length;
     sum.dagBytes += section.bytes.length;
     sum.blockCount += 1;
@@ -63,7 +65,7 @@ async function copySections({ body, staged, space, limits }: StageCarInput): Pro
       details: { root: root.toString() },
     });
   }
-  return { root, ...sum, missing: dag.missingBelow(root) };
+  return { root, ...sum, missing: dag.missingBelow(root), sections: () => dag.sections() };
 }
 
 function onlyRoot(roots: CID[]): CID {
@@ -90,10 +92,10 @@ function checkRootLength(root: CID): CID {
 }
 
 /** True for the first occurrence of a sound block; what is wrong with a block is told with its CID and place. */
-function admit(dag: DagTracker, { cid, bytes, offset }: CarSection): boolean {
+function admit(dag: DagTracker, { cid, bytes, offset }: CarSection, headBytes: number): boolean {
   try {
     verifyBlock(cid, bytes);
-    return dag.add(cid, bytes);
+    return dag.add(cid, bytes, headBytes + bytes.length);
   } catch (error) {
     if (!(error instanceof FormatError) && !(error instanceof BadInput)) throw error;
     const details = { ...error.details, block: cid.toString(), offset };

@@ -4,6 +4,7 @@ import type { DB } from '../db/tables.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Log } from '../log.ts';
 import { unreachable } from '../errors.ts';
+import { CHUNK_BYTES, endOfSettledChunks } from './chunks.ts';
 import {
   largestPlaceable,
   nextSealTime,
@@ -154,6 +155,9 @@ async function placeWithin(
 ): Promise<OpenAggregate> {
   const filled = await advanceByUpload(trx, aggregate, upload, deps.clock.now());
   const dueAt = nextSealTime(filled, deps.rules);
+  if (endOfSettledChunks(filled.lengthBytes, CHUNK_BYTES) > endOfSettledChunks(aggregate.lengthBytes, CHUNK_BYTES)) {
+    await deps.jobs.send(trx, 'hash', { aggregateId: aggregate.id.toString() });
+  }
   // The job of an earlier placement covers the time that it knew: only an earlier one needs another.
   if (dueAt !== undefined && dueAt < (nextSealTime(aggregate, deps.rules) ?? new Date(8.64e15))) {
     await deps.jobs.send(trx, 'stow', {}, { startAfter: dueAt });

@@ -1,17 +1,11 @@
 import type { Kysely } from 'kysely';
 import type { DB, UploadState } from '../db/tables.ts';
+import type { Missing } from './part-store.ts';
 
-/** The SQL of receiving: owners, uploads, their parts and events. */
+/** The SQL of receiving: owners, uploads and their events. */
 export interface UploadRow {
   id: bigint;
   state: UploadState;
-}
-
-export interface PartInput {
-  objectKey: string;
-  lengthBytes: number;
-  blockCount: number;
-  runSeq: number | null;
 }
 
 /** What an upload's row says of its bytes: complete, or what is missing. */
@@ -19,7 +13,7 @@ export interface UploadFacts {
   runBytes: number;
   dagBytes: number;
   blockCount: number;
-  missing: { count: number; first: string } | undefined;
+  missing: Missing | undefined;
 }
 
 export async function findUpload(kysely: Kysely<DB>, root: string): Promise<UploadRow | undefined> {
@@ -89,35 +83,13 @@ export async function insertUploadEvent(
     .execute();
 }
 
-export async function insertPart(trx: Kysely<DB>, uploadId: bigint, part: PartInput, at: Date): Promise<void> {
+/** A further part came and the upload is incomplete still: from now on it has all of UPLOAD_TIMEOUT again. */
+export async function updateMissing(trx: Kysely<DB>, uploadId: bigint, missing: Missing, at: Date): Promise<void> {
   await trx
-    .insertInto('parts')
-    .values({
-      upload_id: uploadId,
-      object_key: part.objectKey,
-      object_offset: 0n,
-      length_bytes: BigInt(part.lengthBytes),
-      block_count: BigInt(part.blockCount),
-      run_seq: part.runSeq,
-      created_at: at,
-    })
-    .execute();
-}
-
-/** Parts that no run uses and that are as long as this one: perhaps the same bytes, sent before. */
-export async function listSparePartsLike(
-  kysely: Kysely<DB>,
-  uploadId: bigint,
-  like: { runBytes: number; blockCount: number },
-): Promise<{ object_key: string; object_offset: bigint }[]> {
-  return kysely
-    .selectFrom('parts')
-    .select(['object_key', 'object_offset'])
-    .where('upload_id', '=', uploadId)
-    .where('run_seq', 'is', null)
-    .where('length_bytes', '=', BigInt(like.runBytes))
-    .where('block_count', '=', BigInt(like.blockCount))
-    .orderBy('id')
+    .updateTable('uploads')
+    .set({ missing_count: BigInt(missing.count), missing_first: missing.first, changed_at: at })
+    .where('id', '=', uploadId)
+    .where('state', '=', 'incomplete')
     .execute();
 }
 
@@ -157,4 +129,46 @@ export async function listNamedKeys(kysely: Kysely<DB>, keys: string[]): Promise
     .where('object_key', 'in', keys)
     .execute();
   return new Set(rows.map((row) => row.object_key));
+}
+
+interface StaleUpload {
+  id: bigint;
+  missingCount: bigint;
+  missingFirst: string;
+}
+
+/** Incomplete uploads with no change since `before`, oldest first, locked; those locked by others are left out. */
+export async function lockStale(trx: Kysely<DB>, which: { before: Date; limit: number }): Promise<StaleUpload[]> {
+  const rows = await trx
+    .selectFrom('uploads')
+    .select(['id', 'missing_count', 'missing_first'])
+    .where('state', '=', 'incomplete')
+    .where('changed_at', '<=', which.before)
+    .orderBy('changed_at')
+    .orderBy('id')
+    .limit(which.limit)
+    .forUpdate()
+    .skipLocked()
+    .execute();
+  return rows.map((row) => ({
+    id: row.id,
+    missingCount: row.missing_count ?? 0n,
+    missingFirst: row.missing_first ?? '',
+  }));
+}
+
+/** An incomplete upload whose row is locked fails, with its event. */
+export async function failUpload(trx: Kysely<DB>, change: { id: bigint; failure: string; at: Date }): Promise<void> {
+  const { id, failure, at } = change;
+  await trx
+    .updateTable('uploads')
+    .set({ state: 'failed', failure, changed_at: at })
+    .where('id', '=', id)
+    .where('state', '=', 'incomplete')
+    .execute();
+  const event = { at, upload_id: id, from_state: 'incomplete', to_state: 'failed', reason_code: 'UPLOAD_TIMEOUT' };
+  await trx
+    .insertInto('events')
+    .values({ ...event, detail: failure })
+    .execute();
 }

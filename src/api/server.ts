@@ -12,6 +12,7 @@ import { healthRoutes, type HealthDeps } from './health.ts';
 import { lingerAfterEarlyAnswers } from './linger.ts';
 import { pieceRoutes, type PieceDeps } from './piece.ts';
 import { policyRoutes, type PolicyDeps } from './policy.ts';
+import { proofRoutes, type ProofDeps } from './proofs.ts';
 import { providerRoutes, type ProviderDeps } from './providers.ts';
 import type { Server } from './typed-server.ts';
 import { uploadRoutes, type UploadDeps } from './uploads.ts';
@@ -24,6 +25,7 @@ export interface ServerDeps
     ProviderDeps,
     PolicyDeps,
     PieceDeps,
+    ProofDeps,
     HealthDeps {
   tokens: readonly ApiToken[];
   /** The deal's uuid when the text is a piece token of ours (deals/piece-token.ts). */
@@ -89,6 +91,7 @@ function addRoutes(server: Server, deps: ServerDeps): void {
   providerRoutes(server, deps);
   policyRoutes(server, deps);
   pieceRoutes(server, deps);
+  proofRoutes(server, deps);
   healthRoutes(server, deps);
 }
 

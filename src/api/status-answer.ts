@@ -97,8 +97,10 @@ function statusAnswer(deps: StatusDeps, status: UploadStatus): Static<typeof ans
   return { pin, deals, ...waiting, ...freshness(deps) };
 }
 
-function freshness({ chainView, clock }: StatusDeps) {
+function freshness({ chainView }: StatusDeps) {
   const view = chainView?.();
   if (view === undefined || view.degraded.length === 0) return {};
-  return { asOf: formatOffsetTime(view.asOf ?? clock.now(), 'microseconds'), degraded: [...view.degraded] };
+  // A chain that was never read has no time as of which anything is known.
+  const asOf = view.asOf === undefined ? {} : { asOf: formatOffsetTime(view.asOf, 'microseconds') };
+  return { ...asOf, degraded: [...view.degraded] };
 }

@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { ReceiveInput, Received } from '../aggregate/receive.ts';
 import { BadInput } from '../errors.ts';
 import { callerName } from './auth.ts';
+import { decodeBody } from './decode-body.ts';
 import { compatibleError, exactly } from './schemas.ts';
 import { findStatusAnswer, statusProperties, type StatusDeps } from './status-answer.ts';
 import type { Server } from './typed-server.ts';
@@ -46,15 +47,8 @@ export function uploadRoutes(server: Server, deps: UploadDeps): void {
   });
 }
 
-/**
- * Other bodies (one file, multipart) come with a later version. A compressed body would only fail as a broken CAR, so
- * it is told here.
- */
+/** Other bodies (one file, multipart) come with a later version. */
 function checkContentType({ headers, mediaType }: FastifyRequest): void {
-  const encoding = headers['content-encoding'] ?? 'identity';
-  if (encoding !== 'identity') {
-    throw new BadInput('UNSUPPORTED_MEDIA_TYPE', `send the CAR as it is, without content-encoding ${encoding}`);
-  }
   if (mediaType !== undefined && CAR_TYPES.includes(mediaType)) return;
   const given = headers['content-type'] === undefined ? 'no content type' : `'${headers['content-type']}'`;
   throw new BadInput('UNSUPPORTED_MEDIA_TYPE', `send one CAR as ${CAR_TYPES.join(' or ')}; ${given} is not taken yet`);
@@ -65,12 +59,13 @@ function receiveInput(request: FastifyRequest, reply: FastifyReply): ReceiveInpu
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) gone.abort(new Error('the client went away'));
   });
-  const declared = request.headers['content-length'];
+  const { 'content-length': declared, 'content-encoding': encoding } = request.headers;
   return {
     // Not destroyed when reading stops early: that would cut the connection before the error is told (linger.ts).
-    body: request.raw.iterator({ destroyOnReturn: false }),
+    body: decodeBody(request.raw.iterator({ destroyOnReturn: false }), encoding),
     owner: callerName(request),
-    ...(declared === undefined ? {} : { declaredBytes: Number(declared) }),
+    // The length of an encoded body says nothing of the CAR's.
+    ...(declared === undefined || encoding !== undefined ? {} : { declaredBytes: Number(declared) }),
     signal: gone.signal,
   };
 }

@@ -68,15 +68,17 @@ function statusError({ status }: HttpAnswer, { method, host }: Asked): RpcError 
   });
 }
 
-function nodeError(body: unknown, asked: Asked): RpcError | undefined {
+function nodeError(body: unknown, { text }: HttpAnswer, asked: Asked): RpcError | undefined {
   if (!failure.Check(body)) return undefined;
   const { code, message, data } = body.error;
+  // A message can be cut; of data with a shape of its own nothing is kept when the answer echoes the token.
+  const echoes = asked.token !== undefined && text.includes(asked.token);
   const missing = code === METHOD_NOT_FOUND;
   return new RpcError(missing ? 'RPC_METHOD_NOT_FOUND' : 'RPC_ERROR', quote(message, asked.token), {
     method: asked.method,
     host: asked.host,
     rpcCode: code,
-    rpcData: data,
+    rpcData: echoes ? '[secret]' : data,
     retry: missing ? 'never' : 'later',
   });
 }
@@ -104,7 +106,7 @@ export function readResult(answer: HttpAnswer, asked: Asked): unknown {
       host,
     });
   }
-  const refused = nodeError(body, asked);
+  const refused = nodeError(body, answer, asked);
   if (refused !== undefined) throw refused;
   if (!('result' in body) || 'error' in body || body.id === null) {
     throw new RpcError('RPC_BAD_ENVELOPE', 'answered neither a result nor a well-formed error', { method, host });

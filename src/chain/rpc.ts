@@ -1,9 +1,12 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import glif, { type LotusRpcEngineConfig } from '@glif/filecoin-rpc-client';
+import { systemClock, type Clock } from '../clock.ts';
+import { createAdmission, isForeignChain, type Admission, type Admit, type Ask } from './admission.ts';
 import { createGate, type Gate } from './gate.ts';
 import { readResult, type HttpAnswer } from './rpc-envelope.ts';
 import { isEndpointFault, RpcError } from './rpc-error.ts';
+import type { LadingError } from '../errors.ts';
 
 /** One Lotus-compatible node. The token is sent to this URL alone. */
 export interface RpcEndpoint {
@@ -17,6 +20,9 @@ export interface RpcOptions {
   timeoutMs?: number;
   maxConcurrent?: number;
   maxAnswerBytes?: number;
+  /** Asked of each endpoint before anything else that it says is believed. */
+  admit?: Admit;
+  clock?: Clock;
 }
 
 export interface Rpc {
@@ -39,6 +45,7 @@ interface Endpoint {
   url: string;
   host: string;
   token: string | undefined;
+  admission: Admission;
 }
 
 /** What every endpoint shares. */
@@ -105,8 +112,25 @@ async function callEndpoint(
   return readResult(answer, { method, host, token });
 }
 
-function toEndpoint({ url, token }: RpcEndpoint): Endpoint {
-  return { url, host: new URL(url).host, token };
+function toEndpoint({ url, token }: RpcEndpoint, { admit, clock = systemClock }: RpcOptions): Endpoint {
+  return { url, host: new URL(url).host, token, admission: createAdmission(admit, clock) };
+}
+
+/** One call to one endpoint, which has shown that it serves our chain. */
+async function askEndpoint(
+  wire: Wire,
+  endpoint: Endpoint,
+  [method, params, signal]: Parameters<Ask>,
+): Promise<unknown> {
+  const ask: Ask = (...[name, args, until]) =>
+    wire.gate.run(() => callEndpoint(wire, endpoint, { method: name, params: args, signal: until }));
+  try {
+    await endpoint.admission.pass(ask, signal);
+    return await ask(method, params, signal);
+  } catch (error) {
+    if (isEndpointFault(error) && error.code !== 'RPC_METHOD_NOT_FOUND') endpoint.admission.doubt();
+    throw error;
+  }
 }
 
 /** JSON has no bigint: callers turn theirs into exact numbers or strings first. */
@@ -116,9 +140,12 @@ export function jsonInteger(method: string, value: bigint): number {
   throw new RpcError('RPC_BAD_PARAMS', `${value} is beyond what JSON numbers hold exactly`, { method, retry: 'never' });
 }
 
-/** Calls the endpoints in order of preference until one answers; what the chain itself refuses is not asked again. */
+/**
+ * Calls the endpoints in order of preference until one answers; what the chain itself refuses is not asked again. An
+ * endpoint of another chain is passed over like one that fails, and named when no other is left.
+ */
 export function createRpc(options: RpcOptions): Rpc {
-  const endpoints = options.endpoints.map(toEndpoint);
+  const endpoints = options.endpoints.map((endpoint) => toEndpoint(endpoint, options));
   const wire: Wire = {
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
     maxAnswerBytes: options.maxAnswerBytes ?? MAX_ANSWER_BYTES,
@@ -127,17 +154,17 @@ export function createRpc(options: RpcOptions): Rpc {
     httpsAgent: new HttpsAgent({ keepAlive: true }),
   };
   async function call(method: string, params: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-    let fault = new RpcError('RPC_NO_ENDPOINT', 'no endpoint is configured: set CHAIN_RPC_URL', {
+    let fault: LadingError = new RpcError('RPC_NO_ENDPOINT', 'no endpoint is configured: set CHAIN_RPC_URL', {
       method,
       retry: 'never',
     });
     for (const endpoint of endpoints) {
       signal?.throwIfAborted();
       try {
-        return await wire.gate.run(() => callEndpoint(wire, endpoint, { method, params, signal }));
+        return await askEndpoint(wire, endpoint, [method, params, signal]);
       } catch (error) {
-        if (!isEndpointFault(error)) throw error;
-        fault = error;
+        if (!isEndpointFault(error) && !isForeignChain(error)) throw error;
+        if (!isForeignChain(fault)) fault = error;
       }
     }
     throw fault;

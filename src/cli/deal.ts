@@ -4,6 +4,7 @@ import { jsonOption, parseCommand, positional, table, toJson, type Command } fro
 import { withDatabase } from './database.ts';
 
 const usage = 'deal list | deal show ID [--json]';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** The newest deals; the rest is for SQL. */
 const LISTED = 1_000;
 
@@ -32,7 +33,8 @@ export const deal: Command = {
       return 0;
     }
     if (verb !== 'show') throw new BadInput('USAGE', `usage: lading ${usage}`);
-    const id = positional({ positionals, usage }, 1, 'ID');
+    const id = positional({ positionals, usage }, 1, 'ID').toLowerCase();
+    if (!UUID.test(id)) throw new BadInput('USAGE', `'${id}' is not a deal's id: lading deal list`);
     const shown = await withDatabase(io, async ({ kysely }) => {
       const found = await findDeal(kysely, id);
       if (found === undefined) throw new BadInput('DEAL_UNKNOWN', `there is no deal ${id}: lading deal list`);

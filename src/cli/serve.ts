@@ -7,6 +7,10 @@ const usage = 'serve';
 /** What is still running then is killed by its own crash-safety: the next start goes on. */
 const STOP_LIMIT_MS = 10_000;
 
+async function stopped(signal: AbortSignal): Promise<undefined> {
+  if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }));
+}
+
 export const serve: Command = {
   usage,
   summary: 'run the service with the configuration in the environment (npm start)',
@@ -16,13 +20,14 @@ export const serve: Command = {
     const log = createLog(config.logLevel);
     const service = await startService(config, { log, signal: io.signal });
     if (service.url !== undefined) io.say(`lading serves ${service.url}`);
-    if (!io.signal.aborted) await new Promise((done) => io.signal.addEventListener('abort', done, { once: true }));
+    const broken = await Promise.race([stopped(io.signal), service.broken]);
+    if (broken !== undefined) log.error({ reason: broken }, 'service.broken');
     const late = setTimeout(() => {
       log.error({ limitMs: STOP_LIMIT_MS }, 'service.stop_late');
-      process.exit(0);
+      process.exit(broken === undefined ? 0 : 1);
     }, STOP_LIMIT_MS);
     await service.stop();
     clearTimeout(late);
-    return 0;
+    return broken === undefined ? 0 : 1;
   },
 };

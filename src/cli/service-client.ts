@@ -35,5 +35,6 @@ export async function request(client: ServiceClient, path: string, init: Request
   throw new LadingError(
     'SERVICE_REFUSED',
     `${init.method ?? 'GET'} ${path}: ${response.status} ${await response.text()}`,
+    { details: { status: response.status } },
   );
 }

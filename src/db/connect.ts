@@ -52,6 +52,8 @@ export function connect(url: string, options: ConnectOptions = {}): Database {
   });
   // Without a listener, a server that restarts would end our process through an idle connection.
   pool.on('error', (error) => options.log?.warn({ err: error.message }, 'database.connection-lost'));
+  // A connection in use has no listener of the pool's; whoever holds it learns of its loss by its next query.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
   const close = async () => {
     await kysely.destroy();

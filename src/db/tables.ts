@@ -9,6 +9,14 @@ export type AddressSource = "chain" | "manual";
 
 export type AggregateState = "open" | "sealed" | "sealing";
 
+export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[]
+  ? U[]
+  : ArrayTypeImpl<T>;
+
+export type ArrayTypeImpl<T> = T extends ColumnType<infer S, infer I, infer U>
+  ? ColumnType<S[], I[], U[]>
+  : T[];
+
 export type DealState = "abandoned" | "accepted" | "active" | "expired" | "failed" | "missed" | "published" | "rejected" | "sent" | "signed" | "slashed";
 
 export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
@@ -57,6 +65,12 @@ export interface ChainCursors {
   height: bigint;
   name: string;
   tipset: string[];
+}
+
+export interface Chunks {
+  aggregate_id: bigint;
+  index: number;
+  root: Buffer;
 }
 
 export interface Deals {
@@ -132,6 +146,14 @@ export interface Owners {
   name: string;
 }
 
+export interface PartBlocks {
+  block_bytes: number;
+  cid: Buffer;
+  links: ArrayType<Buffer>;
+  reached: boolean;
+  upload_id: bigint;
+}
+
 export interface Parts {
   block_count: bigint;
   created_at: Date;
@@ -201,18 +223,28 @@ export interface Uploads {
   state: UploadState;
 }
 
+export interface WantedBlocks {
+  came: Generated<boolean>;
+  cid: Buffer;
+  id: Generated<bigint>;
+  upload_id: bigint;
+}
+
 export interface DB {
   aggregates: Aggregates;
   chain_cursors: ChainCursors;
+  chunks: Chunks;
   deals: Deals;
   events: Events;
   network: Network;
   outbox: Outbox;
   owners: Owners;
+  part_blocks: PartBlocks;
   parts: Parts;
   placements: Placements;
   policies: Policies;
   providers: Providers;
   upload_owners: UploadOwners;
   uploads: Uploads;
+  wanted_blocks: WantedBlocks;
 }

@@ -1,9 +1,8 @@
 import { CarWriter } from '@ipld/car';
 import type { BlockWriter } from '@ipld/car/writer';
-import { importer, type ImportCandidate, type ImporterOptions } from 'ipfs-unixfs-importer';
-import { fixedSize } from 'ipfs-unixfs-importer/chunker';
-import { balanced } from 'ipfs-unixfs-importer/layout';
+import type { ImportCandidate } from 'ipfs-unixfs-importer';
 import type { CID } from 'multiformats/cid';
+import { packUnixfs } from '../pack-unixfs.ts';
 import { sampleContents, type SampleContents } from './sample-catalogue.ts';
 
 /** One upload: a UnixFS DAG as a CARv1 with one root. */
@@ -15,21 +14,6 @@ export interface Sample {
   /** Length of the whole CAR, for a Content-Length header. */
   bytes: number;
 }
-
-/** What the nft.storage client packs with: 1 MiB chunks, 1024 children a node, raw leaves, CIDv1. */
-const CHUNK_BYTES = 1_048_576;
-const CHILDREN_PER_NODE = 1_024;
-
-const importerOptions: ImporterOptions = {
-  cidVersion: 1,
-  rawLeaves: true,
-  wrapWithDirectory: false,
-  chunker: fixedSize({ chunkSize: CHUNK_BYTES }),
-  layout: balanced({ maxChildrenPerNode: CHILDREN_PER_NODE }),
-  // One after another: the order of blocks, and so every byte of the CAR, is the same each time.
-  fileImportConcurrency: 1,
-  blockWriteConcurrency: 1,
-};
 
 /** A varied, deterministic set of uploads; 24 or more show every kind. `seed` decides every byte. */
 export async function* packSamples(options: { seed: string; count: number }): AsyncGenerator<Sample> {
@@ -75,19 +59,7 @@ async function importBlocks(
   contents: SampleContents,
   take: (cid: CID, bytes: Uint8Array) => Promise<void>,
 ): Promise<CID> {
-  const seen = new Set<string>();
-  const blockstore = {
-    async put(cid: CID, bytes: Uint8Array): Promise<CID> {
-      const key = cid.toString();
-      if (!seen.has(key)) {
-        seen.add(key);
-        await take(cid, bytes);
-      }
-      return cid;
-    },
-  };
-  let root: CID | undefined;
-  for await (const entry of importer(candidates(contents), blockstore, importerOptions)) root = entry.cid;
+  const root = await packUnixfs(candidates(contents), take);
   if (root === undefined) throw new Error(`sample ${contents.name} has no files`);
   return root;
 }

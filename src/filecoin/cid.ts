@@ -1,6 +1,7 @@
 import { base32 } from 'multiformats/bases/base32';
 import { base36 } from 'multiformats/bases/base36';
 import { base58btc } from 'multiformats/bases/base58';
+import { equals } from 'multiformats/bytes';
 import { CID } from 'multiformats/cid';
 
 import { SHA2_256 } from './codes.ts';
@@ -75,7 +76,7 @@ function checkCanonical(cid: CID, bytes: Uint8Array): void {
   if (multihash.length !== varintLength(code) + varintLength(size) + size) {
     throw new FormatError('INVALID_CID', 'the CID has a multihash with a non-minimal varint');
   }
-  if (Buffer.compare(cid.bytes, bytes.subarray(0, cid.bytes.length)) !== 0) {
+  if (!equals(cid.bytes, bytes.subarray(0, cid.bytes.length))) {
     throw new FormatError('INVALID_CID', 'the CID has a non-minimal varint');
   }
 }

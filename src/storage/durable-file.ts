@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { link, open, rename, rm, stat } from 'node:fs/promises';
 import { LadingError } from '../errors.ts';
 
 function codeOf(error: unknown): string | undefined {
@@ -27,4 +27,34 @@ export async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Size of a file in bytes, undefined when there is none. */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** What file systems without hard links answer (exFAT, some network ones). */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+
+/**
+ * Moves a file to a name in the same file system unless that is taken; answers whether it did. A link is the one step
+ * that does both: a rename would replace what another put there since we looked.
+ */
+export async function nameNew(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    if (!NO_LINKS.includes(codeOf(error) ?? '')) throw writeFault(error);
+    if ((await sizeOf(to)) !== undefined) return false;
+    await rename(from, to);
+  }
+  await rm(from, { force: true });
+  return true;
 }

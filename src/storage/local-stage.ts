@@ -1,8 +1,8 @@
-import { rename, rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { systemClock } from '../clock.ts';
-import { LadingError } from '../errors.ts';
-import { isMissing, syncFolder, writeFault } from './durable-file.ts';
+import { nameNew, sizeOf, syncFolder, writeFault } from './durable-file.ts';
+import { objectExists, stageClosed } from './store-faults.ts';
 import type { StagedObject } from './store.ts';
 
 /** Small writes are gathered to this size: a CAR of small blocks would otherwise cost a system call each. */
@@ -10,7 +10,12 @@ const BUFFER_BYTES = 256 * 1024;
 /** Dirty pages are written back this often, so that the fsync of a large object's commit stays short. */
 const SYNC_EVERY_BYTES = 256 * 1024 * 1024;
 
-type Place = (key: string) => Promise<{ folder: string; path: string }>;
+/** Where a committed object goes. */
+interface Place {
+  key: string;
+  folder: string;
+  path: string;
+}
 
 /** A file under `staging/` until `commit` renames it into place. Calls must not overlap. */
 export class LocalStage implements StagedObject {
@@ -39,9 +44,9 @@ export class LocalStage implements StagedObject {
     this.#used += chunk.length;
   }
 
-  async commit(key: string): Promise<void> {
+  async commit(): Promise<void> {
     const file = this.#opened();
-    const { folder, path } = await this.#place(key);
+    const { key, folder, path } = this.#place;
     await this.#flush(file);
     // A body may stall for hours behind its last block: an object that looks as old as that block would be taken for
     // an orphan before its row is there. The clock of file times is the system's.
@@ -49,14 +54,9 @@ export class LocalStage implements StagedObject {
     await file.sync().catch((error: unknown) => {
       throw writeFault(error);
     });
-    const held = await sizeOf(path);
-    if (held === undefined) {
-      await this.#close();
-      await rename(this.#path, path);
-      this.#gone = true;
-    } else {
-      await this.#yieldTo(key, held);
-    }
+    await this.#close();
+    if (await nameNew(this.#path, path)) this.#gone = true;
+    else await this.#yieldTo(key, (await sizeOf(path)) ?? 0);
     await syncFolder(folder);
   }
 
@@ -69,21 +69,12 @@ export class LocalStage implements StagedObject {
 
   /** Objects never change: the same object again (a repeated step of a stage) is dropped, another one is refused. */
   async #yieldTo(key: string, heldBytes: number): Promise<void> {
-    if (heldBytes !== this.#written) {
-      throw new LadingError(
-        'STORE_OBJECT_EXISTS',
-        `object ${key} exists with ${heldBytes} bytes, not ${this.#written}`,
-        {
-          details: { key },
-        },
-      );
-    }
+    if (heldBytes !== this.#written) throw objectExists(key, heldBytes, this.#written);
     await this.abort();
   }
 
   #opened(): FileHandle {
-    if (this.#file === undefined)
-      throw new LadingError('STORE_STAGE_CLOSED', 'the staged object was committed or aborted before');
+    if (this.#file === undefined) throw stageClosed();
     return this.#file;
   }
 
@@ -115,14 +106,5 @@ export class LocalStage implements StagedObject {
     } catch (error) {
       throw writeFault(error);
     }
-  }
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
   }
 }

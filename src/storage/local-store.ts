@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, opendir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { LadingError } from '../errors.ts';
-import { isMissing, syncFolder, writeFault } from './durable-file.ts';
+import { isMissing, sizeOf, syncFolder, writeFault } from './durable-file.ts';
 import { LocalStage } from './local-stage.ts';
 import { fileToKey, keyToFile } from './object-key.ts';
-import type { ObjectStore, StagedObject, StoredObject } from './store.ts';
+import { objectMissing, objectShort } from './store-faults.ts';
+import type { ServiceStore, StagedObject, StoredObject } from './store.ts';
 
 /** Large enough that a sequential read runs at the disk's speed, small enough for many readers at once. */
 const READ_CHUNK_BYTES = 512 * 1024;
@@ -14,7 +14,7 @@ const READ_CHUNK_BYTES = 512 * 1024;
  * The object store in a folder: `objects/<shard>/<key with ~ for />` and `staging/<uuid>` of what is being written.
  * Data and names are fsynced before `commit` returns.
  */
-export class LocalStore implements ObjectStore {
+export class LocalStore implements ServiceStore {
   readonly #objects: string;
   readonly #staging: string;
   readonly #shards = new Map<string, Promise<string>>();
@@ -25,10 +25,12 @@ export class LocalStore implements ObjectStore {
     this.#staging = join(folder, 'staging');
   }
 
-  async stage(): Promise<StagedObject> {
+  async stage(key: string): Promise<StagedObject> {
     const path = join(this.#staging, randomUUID());
+    const { shard, name } = keyToFile(key);
     try {
-      return new LocalStage(path, await open(path, 'wx'), (key) => this.#place(key));
+      const folder = await this.#shard(shard);
+      return new LocalStage(path, await open(path, 'wx'), { key, folder, path: join(folder, name) });
     } catch (error) {
       throw writeFault(error);
     }
@@ -37,15 +39,15 @@ export class LocalStore implements ObjectStore {
   async *read(key: string, offset: number, length: number): AsyncGenerator<Uint8Array> {
     const path = this.#path(key);
     const file = await open(path, 'r').catch((error: unknown) => {
-      throw isMissing(error) ? missing(key) : error;
+      throw isMissing(error) ? objectMissing(key) : error;
     });
     try {
       const { size } = await file.stat();
-      if (size < offset + length) throw short(key, size, offset + length);
+      if (size < offset + length) throw objectShort(key, size, offset + length);
       for (let at = offset; at < offset + length; ) {
         const chunk = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, offset + length - at));
         const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
-        if (bytesRead === 0) throw short(key, at, offset + length);
+        if (bytesRead === 0) throw objectShort(key, at, offset + length);
         at += bytesRead;
         yield chunk.subarray(0, bytesRead);
       }
@@ -55,12 +57,7 @@ export class LocalStore implements ObjectStore {
   }
 
   async size(key: string): Promise<number | undefined> {
-    try {
-      return (await stat(this.#path(key))).size;
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
+    return sizeOf(this.#path(key));
   }
 
   async remove(key: string): Promise<void> {
@@ -81,25 +78,28 @@ export class LocalStore implements ObjectStore {
     return bavail * bsize;
   }
 
-  /**
-   * Removes what a killed process left half written; answers how many files. Only for the sole owner of the folder,
-   * before it stages anything: another process's staged files would go too.
-   */
-  async sweepStaging(): Promise<number> {
-    const left = await readdir(this.#staging);
-    for (const name of left) await rm(join(this.#staging, name), { force: true, recursive: true });
-    return left.length;
+  async probe(): Promise<void> {
+    await statfs(this.#objects);
   }
+
+  async sweepStaging(graceMs: number): Promise<number> {
+    let swept = 0;
+    for (const name of await readdir(this.#staging)) {
+      const path = join(this.#staging, name);
+      const found = await stat(path).catch(() => undefined);
+      if (found === undefined || (graceMs > 0 && found.mtimeMs > Date.now() - graceMs)) continue;
+      await rm(path, { force: true, recursive: true });
+      swept += 1;
+    }
+    return swept;
+  }
+
+  /** Nothing is held open between calls. */
+  close(): void {}
 
   #path(key: string): string {
     const { shard, name } = keyToFile(key);
     return join(this.#objects, shard, name);
-  }
-
-  async #place(key: string): Promise<{ folder: string; path: string }> {
-    const { shard, name } = keyToFile(key);
-    const folder = await this.#shard(shard);
-    return { folder, path: join(folder, name) };
   }
 
   /** The shard's folder, made durable once a process: a commit must not rest on a folder that a crash can lose. */
@@ -128,14 +128,4 @@ export async function openLocalStore(folder: string): Promise<LocalStore> {
   await syncFolder(root);
   await syncFolder(resolve(root, '..'));
   return new LocalStore(root);
-}
-
-function missing(key: string): LadingError {
-  return new LadingError('STORE_OBJECT_MISSING', `the store has no object ${key}`, { details: { key } });
-}
-
-function short(key: string, sizeBytes: number, neededBytes: number): LadingError {
-  return new LadingError('STORE_OBJECT_SHORT', `object ${key} has ${sizeBytes} bytes where ${neededBytes} are needed`, {
-    details: { key, sizeBytes, neededBytes },
-  });
 }

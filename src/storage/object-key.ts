@@ -6,13 +6,18 @@ const MAX_KEY_CHARS = 200;
 /** Not in the alphabet of keys, so replacing `/` by it loses nothing. */
 const SLASH_IN_FILE_NAME = '~';
 
-/** Throws `STORE_BAD_KEY` unless the key is `[a-z0-9/_.-]+`, relative, with no empty, `.` or `..` segment. */
-function checkKey(key: string): void {
+/** Is the key `[a-z0-9/_.-]+`, relative, with no empty, `.` or `..` segment? */
+export function isKey(key: string): boolean {
   const segments = key.split('/');
-  const sound =
+  return (
     key.length <= MAX_KEY_CHARS &&
-    segments.every((segment) => /^[a-z0-9_.-]+$/.test(segment) && !/^\.\.?$/.test(segment));
-  if (!sound) {
+    segments.every((segment) => /^[a-z0-9_.-]+$/.test(segment) && !/^\.\.?$/.test(segment))
+  );
+}
+
+/** Throws `STORE_BAD_KEY` unless it is a key. */
+export function checkKey(key: string): void {
+  if (!isKey(key)) {
     throw new BadInput(
       'STORE_BAD_KEY',
       `'${key.slice(0, MAX_KEY_CHARS)}' is not an object key ([a-z0-9/_.-]+, no '..')`,

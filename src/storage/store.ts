@@ -3,8 +3,11 @@
  * An object is invisible until committed, durable once `commit` returns, and never changes after that.
  */
 export interface ObjectStore {
-  /** Opens a new object for writing; nothing of it can be read before `commit`. */
-  stage(): Promise<StagedObject>;
+  /**
+   * Opens a new object for writing; nothing of it can be read before `commit`. The key comes first because S3 wants
+   * it with the first part, and an object is never written twice.
+   */
+  stage(key: string): Promise<StagedObject>;
   /** Exactly `length` bytes from `offset`, in chunks; throws `STORE_OBJECT_MISSING` or `STORE_OBJECT_SHORT`. */
   read(key: string, offset: number, length: number): AsyncIterable<Uint8Array>;
   /** Size in bytes, undefined when there is no such object. */
@@ -25,9 +28,25 @@ export interface StoredObject {
 }
 
 export interface StagedObject {
+  /** Takes the bytes; the caller may use its buffer again once this resolves. Calls must not overlap. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Makes all that was written visible and durable under `key`, data and name both on disk. */
-  commit(key: string): Promise<void>;
+  /**
+   * Makes all that was written visible and durable, data and name both. Where the key holds an object of this size (a
+   * repeated step), ours is dropped; one of another size is `STORE_OBJECT_EXISTS`.
+   */
+  commit(): Promise<void>;
   /** Leaves nothing behind; harmless after `commit` or a second time. */
   abort(): Promise<void>;
+}
+
+/** What a service needs of its store besides objects. */
+export interface ServiceStore extends ObjectStore {
+  /** Resolves when the store answers; throws why it does not. */
+  probe(): Promise<void>;
+  /**
+   * Removes what killed processes left unfinished: what nobody has written to for `graceMs`. With 0 all of it, which
+   * only the sole user of the store may do, before it stages anything. Answers how many.
+   */
+  sweepStaging(graceMs: number): Promise<number>;
+  close(): void;
 }

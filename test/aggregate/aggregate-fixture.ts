@@ -64,9 +64,9 @@ export async function stowDeps(database: Database, clock: Clock = setClock(), ch
 }
 
 export async function putObject(store: ObjectStore, key: string, bytes: Uint8Array): Promise<void> {
-  const staged = await store.stage();
+  const staged = await store.stage(key);
   await staged.write(bytes);
-  await staged.commit(key);
+  await staged.commit();
 }
 
 /** A stored part: a range of an object. `runSeq` undefined: kept, but in no run. */

@@ -5,7 +5,7 @@ import { asV0, cborNode, pbNode, rawBlock, type Block } from '../support/car-bui
 
 function tracked(blocks: readonly Block[], maxBlocks = 1000): DagTracker {
   const dag = new DagTracker(maxBlocks);
-  for (const { cid, bytes } of blocks) dag.add(cid, bytes);
+  for (const { cid, bytes } of blocks) dag.add(cid, bytes, bytes.length);
   return dag;
 }
 
@@ -17,10 +17,10 @@ const all = [top, left, right, a, b, c];
 
 test('only the first of each CID is new', () => {
   const dag = new DagTracker(10);
-  expect(dag.add(left.cid, left.bytes)).toBe(true);
-  expect(dag.add(left.cid, left.bytes)).toBe(false);
-  expect(dag.add(asV0(left).cid, left.bytes)).toBe(true);
-  expect(dag.add(asV0(left).cid, left.bytes)).toBe(false);
+  expect(dag.add(left.cid, left.bytes, 100)).toBe(true);
+  expect(dag.add(left.cid, left.bytes, 100)).toBe(false);
+  expect(dag.add(asV0(left).cid, left.bytes, 100)).toBe(true);
+  expect(dag.add(asV0(left).cid, left.bytes, 100)).toBe(false);
 });
 
 test('complete, in whatever order the blocks come', () => {

@@ -19,9 +19,11 @@ import {
   sections,
   varint,
 } from '../support/car-builder.ts';
+import { hostileBlocks } from './hostile-blocks.ts';
+import { hostileHeaders } from './hostile-headers.ts';
 
 /** One kind of bad CAR: what it is, its bytes, and what the refusal must say. */
-interface HostileCar {
+export interface HostileCar {
   name: string;
   body: Buffer;
   status: number;
@@ -293,6 +295,8 @@ export const hostileCars: HostileCar[] = [
     code: /^CAR_/,
   },
   { name: 'CARv2 with CARv2 within', body: carV2(carV2(good.car)), status: 400, code: /^CAR_/ },
+  ...hostileHeaders,
+  ...hostileBlocks,
   { name: 'a bomb of links to nowhere', body: linkBomb(), status: 413, code: 'TOO_MANY_BLOCKS' },
   { name: 'an upload larger than an aggregate', body: oversize(), status: 413, code: 'UPLOAD_TOO_LARGE' },
 ];

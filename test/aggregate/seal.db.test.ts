@@ -59,12 +59,12 @@ async function readWhole(database: Database, store: ObjectStore, aggregate: Seal
 function failing(store: ObjectStore, when?: 'stage' | 'commit' | 'read'): ObjectStore {
   const fail = () => Promise.reject(new Error(`${when} failed`));
   return {
-    stage: async () => {
+    stage: async (key) => {
       if (when === 'stage') return await fail();
-      const staged = await store.stage();
+      const staged = await store.stage(key);
       return {
         write: (chunk) => staged.write(chunk),
-        commit: (key) => (when === 'commit' ? fail() : staged.commit(key)),
+        commit: () => (when === 'commit' ? fail() : staged.commit()),
         abort: () => staged.abort(),
       };
     },

@@ -1,10 +1,11 @@
+import fc from 'fast-check';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 import { expect, test } from 'vitest';
 import { batchTreeReserve, MAX_ROOT_CHARS } from '../../src/aggregate/batch-tree-reserve.ts';
 import { buildBatchTree } from '../../src/aggregate/batch-tree.ts';
 import { stageCar } from '../../src/aggregate/stage-car.ts';
-import { LadingError } from '../../src/errors.ts';
+import { LadingError, unreachable } from '../../src/errors.ts';
 import {
   car as carOf,
   carV2,
@@ -16,6 +17,7 @@ import {
   sampleUpload,
 } from '../support/car-builder.ts';
 import { hostileCars, hostileLimits } from './hostile-cars.ts';
+import { sectionsOf } from './split-car.ts';
 
 function identity(codec: number, bytes: Uint8Array) {
   return { cid: CID.createV1(codec, createDigest(0, bytes)), bytes };
@@ -83,4 +85,63 @@ test('what an identity root links to must be there like any block', async () => 
   const root = identity(DAG_CBOR, cborNode([leaf.cid]).bytes);
   expect((await stage(carOf([root.cid], [root]), 1000)).car.missing).toEqual({ count: 1, first: leaf.cid.toString() });
   expect((await stage(carOf([root.cid], [root, leaf]), 1000)).car.missing).toBeUndefined();
+});
+
+/** What a wire, a bug or an enemy makes of a sound CAR: bytes changed, lost, doubled, swapped. */
+const mutation = fc.record({
+  kind: fc.constantFrom('flip', 'cut', 'drop', 'double', 'insert'),
+  at: fc.nat(),
+  length: fc.integer({ min: 1, max: 200 }),
+  fill: fc.uint8Array({ minLength: 1, maxLength: 20 }),
+});
+
+function mutate(bytes: Buffer, { kind, at, length, fill }: typeof mutation extends fc.Arbitrary<infer T> ? T : never) {
+  const place = at % bytes.length;
+  const [before, after] = [bytes.subarray(0, place), bytes.subarray(place)];
+  switch (kind) {
+    case 'flip':
+      return Buffer.concat([before, Buffer.from([(after[0] ?? 0) ^ ((fill[0] ?? 0) | 1)]), after.subarray(1)]);
+    case 'cut':
+      return before;
+    case 'drop':
+      return Buffer.concat([before, after.subarray(length)]);
+    case 'double':
+      return Buffer.concat([before, after.subarray(0, length), after]);
+    case 'insert':
+      return Buffer.concat([before, fill, after]);
+    default:
+      return unreachable(kind);
+  }
+}
+
+test('a sound CAR that was tampered with is refused with a code, or holds only sound blocks', async () => {
+  const { car: sound, run } = sampleUpload('mutated', 5);
+  const forms = [sound, carV2(sound)];
+  const intact = new Set(sectionsOf(run));
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...forms),
+      fc.array(mutation, { minLength: 1, maxLength: 3 }),
+      async (form, all) => {
+        const bytes = all.reduce((changed, one) => (changed.length === 0 ? changed : mutate(changed, one)), form);
+        const result = await stage(bytes, 97).catch((error: unknown) => error);
+        if (result instanceof LadingError) expect(result.code).toMatch(/^[A-Z0-9_]+$/);
+        else if (result instanceof Error) throw result;
+        else
+          for (const section of sectionsOf((result as { written: Buffer }).written)) expect(intact).toContain(section);
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});
+
+test('deep chains and many links to one block are sound, in memory and time that stay small', async () => {
+  const chain = [rawBlock('bottom')];
+  for (let level = 0; level < 1_900; level += 1) chain.push(cborNode([chain.at(-1)?.cid]));
+  const top = chain.at(-1) ?? rawBlock('none');
+  expect((await stage(carOf([top.cid], chain), 65_536)).car).toMatchObject({ missing: undefined, blockCount: 1_901 });
+  const leaf = rawBlock('the only one');
+  const wide = cborNode(Array.from({ length: 100_000 }, () => leaf.cid));
+  const { car } = await stage(carOf([wide.cid], [wide, leaf, wide, leaf]), 65_536);
+  expect(car).toMatchObject({ missing: undefined, blockCount: 2 });
 });

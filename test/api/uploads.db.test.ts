@@ -110,7 +110,8 @@ const otherTypes: Record<string, string>[] = [
   { 'content-type': 'application/json' },
   { 'content-type': 'text/plain' },
   { 'content-type': 'nonsense' },
-  { 'content-encoding': 'gzip' },
+  { 'content-encoding': 'br' },
+  { 'content-encoding': 'gzip, zstd' },
 ];
 
 test('bodies of other types are 415 for now', async () => {

@@ -176,7 +176,13 @@ test('a caller that aborts gets its own reason', async () => {
 });
 
 test('a node that echoes the token does not get it into an error', async () => {
-  const error = await faultWhen((request, response) => sendError(response, 1, `bad header ${request.authorization}`));
+  const error = await faultWhen((request, response) =>
+    sendJson(response, {
+      jsonrpc: '2.0',
+      id: 1,
+      error: { code: 1, message: `bad header ${request.authorization}`, data: { headers: [request.authorization] } },
+    }),
+  );
   expect(error.message).toContain('bad header Bearer [secret]');
 });
 

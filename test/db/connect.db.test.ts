@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { describe, expect, it } from 'vitest';
 import { testDatabase } from '../support/database.ts';
@@ -21,5 +22,18 @@ describe('connect', () => {
         many: ['1'],
       },
     ]);
+  });
+
+  it('outlives the loss of a connection that is held and idle', async () => {
+    await using db = await testDatabase();
+    const held = db.kysely.connection().execute(async (own) => {
+      const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(own);
+      await sql`select pg_terminate_backend(${rows[0]?.pid})`.execute(db.kysely);
+      // Without a listener the loss would be an uncaught exception, which ends the process.
+      await delay(200);
+      await sql`select 1`.execute(own);
+    });
+    await expect(held).rejects.toThrow(/terminat|not queryable/i);
+    await sql`select 1`.execute(db.kysely);
   });
 });

@@ -26,8 +26,11 @@ export const valid = {
     run_seq: 0,
     created_at: AT,
   },
+  part_blocks: { upload_id: 1, cid: Buffer.alloc(36), block_bytes: 1, links: [], reached: false },
+  wanted_blocks: { upload_id: 1, cid: Buffer.alloc(36) },
   aggregates: { state: 'open', capacity_bytes: 1_000, length_bytes: 59, entry_count: 0, opened_at: AT, changed_at: AT },
   placements: { aggregate_id: 1, seq: 0, upload_id: 1, offset_bytes: 59, length_bytes: 100 },
+  chunks: { aggregate_id: 1, index: 0, root: Buffer.alloc(32) },
   providers: { id: 'f01000', state: 'enabled', address_source: 'manual', added_at: AT },
   policies: {
     replicas: 3,

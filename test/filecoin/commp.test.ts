@@ -3,9 +3,10 @@ import * as dataSegment from '@web3-storage/data-segment/multihash';
 import * as fc from 'fast-check';
 import * as rust from 'fr32-sha2-256-trunc254-padded-binary-tree-multihash';
 import { describe, expect, test } from 'vitest';
-import { machineHashPairs } from '../../src/commp-engine.ts';
+import { machineEngine } from '../../src/commp-engine.ts';
 import { createCommp, type PieceDigest } from '../../src/filecoin/commp/commp.ts';
-import { hashPairsPortably, type HashPairs } from '../../src/filecoin/commp/hash-pairs.ts';
+import { chooseEngine, portableEngine, type CommpEngine } from '../../src/filecoin/commp/engine.ts';
+import { hashPairsPortably } from '../../src/filecoin/commp/hash-pairs.ts';
 import { SubtreeStack, zeroRoot } from '../../src/filecoin/commp/tree.ts';
 import { parsePieceCid } from '../../src/filecoin/piece.ts';
 
@@ -16,9 +17,12 @@ interface PieceVectors {
 
 const vectors: PieceVectors = JSON.parse(readFileSync(new URL('../vectors/piece-cid.json', import.meta.url), 'utf8'));
 
-const engines: [string, HashPairs][] = [
-  ['the machine’s engine', machineHashPairs()],
-  ['node:crypto', hashPairsPortably],
+const none = () => undefined;
+const engines: [string, CommpEngine][] = [
+  ['the machine’s engine', machineEngine()],
+  ['JavaScript before its hash', chooseEngine({ arch: process.arch }, { createWasm: none })],
+  ['WebAssembly alone', chooseEngine({ arch: process.arch }, { loadNative: none })],
+  ['node:crypto', portableEngine()],
 ];
 
 /** Bytes that look random and are the same for the same seed, quicker than fast-check makes arrays. */
@@ -32,8 +36,8 @@ function pseudoRandom(length: number, seed: number): Uint8Array {
   return bytes;
 }
 
-function commpOf(chunks: Iterable<Uint8Array>, hashPairs: HashPairs = machineHashPairs()): PieceDigest {
-  const commp = createCommp(hashPairs);
+function commpOf(chunks: Iterable<Uint8Array>, engine: CommpEngine = machineEngine()): PieceDigest {
+  const commp = createCommp(engine);
   for (const chunk of chunks) commp.update(chunk);
   return commp.digest();
 }
@@ -61,10 +65,10 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   return edges.slice(1).map((edge, at) => bytes.subarray(edges[at], edge));
 }
 
-describe.each(engines)('CommP with %s', (_name, hashPairs) => {
+describe.each(engines)('CommP with %s', (_name, engine) => {
   test.each(vectors.vectors.map((vector) => [vector.v2, vector] as const))('vector %s', (_v2, { payload, v1, v2 }) => {
     const bytes = Buffer.concat(payload.map(([value, count]) => Buffer.alloc(count, value)));
-    const digest = commpOf([bytes], hashPairs);
+    const digest = commpOf([bytes], engine);
     expect(hex(digest.root)).toBe(hex(parsePieceCid(v1).root));
     expect(digest.rawBytes).toBe(parsePieceCid(v2).rawBytes);
     expect(digest.paddedBytes).toBe(parsePieceCid(v2).paddedBytes);
@@ -76,7 +80,7 @@ describe.each(engines)('CommP with %s', (_name, hashPairs) => {
       for (const length of [127 * units - 1, 127 * units, 127 * units + 1, 127 * units + 64]) {
         if (length < 0) continue;
         const payload = bytes.subarray(0, length);
-        const { root, paddedBytes, rawBytes } = commpOf([payload], hashPairs);
+        const { root, paddedBytes, rawBytes } = commpOf([payload], engine);
         expect({ length, root: hex(root), paddedBytes, rawBytes }).toEqual({
           length,
           ...rustDigest(payload),
@@ -111,19 +115,19 @@ describe('CommP', () => {
     );
   });
 
-  /** A block of the stream is 1,024 units: a subtree is finished there and the next one starts. */
+  /** A block of the stream is 2,048 units: a subtree is finished there and the next one starts. */
   test.each(
-    [1, 2, 3, 4, 5, 7, 8, 9].flatMap((blocks) => [-126, -1, 0, 1, 128].map((more) => blocks * 1024 * 127 + more)),
+    [1, 2, 3, 4, 5, 7, 8, 9].flatMap((blocks) => [-126, -1, 0, 1, 128].map((more) => blocks * 2048 * 127 + more)),
   )('across blocks: %i bytes', (length) => {
     const payload = pseudoRandom(length, length);
-    const { root, paddedBytes } = commpOf(cut(payload, [65_536, 700_001]));
+    const { root, paddedBytes } = commpOf(cut(payload, [65_536, 700_001, 700_002]));
     expect({ root: hex(root), paddedBytes }).toEqual(rustDigest(payload));
   });
 
   test('a digest in between changes nothing', () => {
-    const payload = pseudoRandom(127 * 4096 + 1000, 11);
-    const commp = createCommp(machineHashPairs());
-    for (const chunk of cut(payload, [1, 126, 127, 128, 5_000, 130_047, 130_049, 520_193])) {
+    const payload = pseudoRandom(127 * 6144 + 1000, 11);
+    const commp = createCommp(machineEngine());
+    for (const chunk of cut(payload, [1, 126, 127, 128, 5_000, 260_095, 260_097, 520_193])) {
       commp.update(chunk);
       commp.digest();
     }
@@ -133,7 +137,7 @@ describe('CommP', () => {
   test('takes little memory, however long the stream', () => {
     const chunk = pseudoRandom(65_536, 13);
     const before = process.memoryUsage().arrayBuffers;
-    const commp = createCommp(machineHashPairs());
+    const commp = createCommp(machineEngine());
     for (let written = 0; written < 64 * 1024 * 1024; written += chunk.length) commp.update(chunk);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * 1024 * 1024);
     expect(commp.digest().paddedBytes).toBe(128n * 1024n * 1024n);
@@ -158,12 +162,24 @@ describe('subtrees', () => {
   test('a piece is joined from the roots of its chunks, whatever hashed them', () => {
     const chunkUnits = 16;
     const payload = pseudoRandom(127 * chunkUnits * 5, 23);
-    const stack = new SubtreeStack(machineHashPairs());
+    const stack = new SubtreeStack(machineEngine().hashPairs);
     for (let at = 0; at < payload.length; at += 127 * chunkUnits) {
       const { root } = commpOf([payload.subarray(at, at + 127 * chunkUnits)]);
       stack.push({ level: Math.log2(chunkUnits * 4), root });
     }
     expect(hex(stack.rootAt(Math.log2(chunkUnits * 4) + 3))).toBe(rustDigest(payload).root);
+  });
+
+  test('a stream knows its root at any height that holds it', () => {
+    const payload = pseudoRandom(127 * 16 + 5, 29);
+    const commp = createCommp(machineEngine());
+    commp.update(payload);
+    const { root } = commp.digest();
+    expect(commp.rootAt(7)).toEqual(root);
+    const stack = new SubtreeStack(hashPairsPortably);
+    stack.push({ level: 7, root });
+    expect(commp.rootAt(20)).toEqual(stack.rootAt(20));
+    expect(() => commp.rootAt(6)).toThrow(RangeError);
   });
 
   test('refuses subtrees that do not fit', () => {

@@ -98,7 +98,7 @@ test(`killed at ${KILLS} moments (seed '${SEED}'), the service loses no upload a
     await service.kill();
   }
   const broken = await withStoppedDatabase(world.dataDir, (databaseUrl) =>
-    checkEverything({ databaseUrl, storeFolder: join(world.dataDir, 'store'), rpcUrl: world.rpcUrl }),
+    checkEverything({ databaseUrl, store: join(world.dataDir, 'store'), rpcUrl: world.rpcUrl }),
   );
   expect(broken).toEqual([]);
 });

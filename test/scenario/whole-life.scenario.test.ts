@@ -144,7 +144,7 @@ test('an upload goes from no deals to queued to active, and its piece holds ever
     await service.kill();
   }
   const broken = await withStoppedDatabase(world.dataDir, (databaseUrl) =>
-    checkEverything({ databaseUrl, storeFolder: join(world.dataDir, 'store'), rpcUrl: world.rpcUrl }),
+    checkEverything({ databaseUrl, store: join(world.dataDir, 'store'), rpcUrl: world.rpcUrl }),
   );
   expect(broken).toEqual([]);
 });

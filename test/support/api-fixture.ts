@@ -111,6 +111,7 @@ export async function apiFixture({ limits, server: changes, store: wrap }: Optio
     store,
     folder: folder.path,
     kysely: db.kysely,
+    database: db,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -43,9 +43,9 @@ export async function seedAggregate(kysely: Kysely<DB>, store: ObjectStore, seed
     sealed_at: AT,
   };
   if (state === 'sealed') {
-    const staged = await store.stage();
+    const staged = await store.stage(whole.tree_key);
     await staged.write(tree);
-    await staged.commit(whole.tree_key);
+    await staged.commit();
   }
   return kysely.transaction().execute(async (trx) => {
     const { id } = await trx

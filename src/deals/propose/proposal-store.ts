@@ -112,6 +112,29 @@ export async function lockClient(trx: Kysely<DB>, client: string): Promise<void>
   await sql`select pg_advisory_xact_lock(hashtextextended(${`lading client ${client}`}, 0))`.execute(trx);
 }
 
+/**
+ * Is what was planned by still so: the policy in force, and every one of these providers enabled? Held until the
+ * transaction ends, so that whoever pauses a provider finds either no new deal or all of them.
+ */
+export async function holdPlan(
+  trx: Kysely<DB>,
+  plan: { policyVersion: number; providers: string[] },
+): Promise<boolean> {
+  const newest = await trx
+    .selectFrom('policies')
+    .select((eb) => eb.fn.max('version').as('version'))
+    .executeTakeFirstOrThrow();
+  if (newest.version !== plan.policyVersion) return false;
+  const enabled = await trx
+    .selectFrom('providers')
+    .select('id')
+    .where('id', 'in', plan.providers)
+    .where('state', '=', 'enabled')
+    .forShare()
+    .execute();
+  return enabled.length === new Set(plan.providers).size;
+}
+
 export interface Reserved {
   /** attoFIL promised to SPs and not yet locked on chain. */
   escrow: bigint;

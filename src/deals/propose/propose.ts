@@ -18,6 +18,7 @@ import { listProviders, type Provider } from '../providers/provider-store.ts';
 import { refreshProviders } from '../providers/providers.ts';
 import {
   findSealedPiece,
+  holdPlan,
   insertSigned,
   listDealsOfAggregate,
   lockClient,
@@ -122,9 +123,20 @@ async function readClient({ chain, wallet }: ProposeDeps, signal: AbortSignal): 
   return { client, headEpoch: height, funds: { freeEscrow: escrow - locked, datacapBytes } };
 }
 
-async function draft(deps: ProposeDeps, plan: Plan, chosen: Negotiated, state: ClientState): Promise<Drafted[]> {
+interface DraftInput {
+  plan: Plan;
+  chosen: Negotiated;
+  state: ClientState;
+}
+
+async function draft(
+  { chain }: ProposeDeps,
+  { plan, chosen, state }: DraftInput,
+  signal: AbortSignal,
+): Promise<Drafted[]> {
   const { piece, policy, past } = plan;
-  const bounds = await deps.chain.providerCollateralBounds(piece.pieceBytes, policy.verified);
+  if (chosen.chosen.length === 0) return [];
+  const bounds = await chain.providerCollateralBounds(piece.pieceBytes, policy.verified, { signal });
   return chosen.chosen.map(({ slot, provider }) => {
     const proposal = buildProposal({
       piece,
@@ -179,6 +191,12 @@ function tryAgainAt(providers: Provider[], now: Date): Date {
   return new Date(Math.ceil((at + 1) / TRY_AGAIN_GRID_MS) * TRY_AGAIN_GRID_MS);
 }
 
+/** The policy or a provider's state changed while providers were asked: what was planned is not wanted any more. */
+class PlanOvertaken extends Error {
+  override readonly name = 'PlanOvertaken';
+  override readonly message = 'the policy or the providers changed while providers were asked';
+}
+
 /** One transaction: the deals that the balance still allows, their jobs, and the job for the slots that are left. */
 async function commit(deps: ProposeDeps, plan: Plan, state: ClientState | undefined, signed: Signed[]) {
   const at = deps.clock.now();
@@ -187,6 +205,8 @@ async function commit(deps: ProposeDeps, plan: Plan, state: ClientState | undefi
     let short: string | undefined;
     if (state !== undefined && signed.length > 0) {
       await lockClient(trx, state.client);
+      const providers = signed.map(({ provider }) => provider);
+      if (!(await holdPlan(trx, { policyVersion: plan.policy.version, providers }))) throw new PlanOvertaken();
       const fit = fitFunds(signed, state.funds, await sumReserved(trx, state.client, state.headEpoch));
       for (const deal of fit.fitting) await insertSigned(trx, deps.jobs, deal, at);
       dealIds = fit.fitting.map(({ id }) => id);
@@ -226,10 +246,10 @@ async function proposeOnce(deps: ProposeDeps, aggregateId: bigint, signal: Abort
     const client = await deps.wallet.address();
     return { kind: 'waiting', reason: `the chain does not know the client ${client}: send it some FIL first` };
   }
-  const plan = { ...known, providers: await refreshProviders(deps, known.providers) };
+  const plan = { ...known, providers: await refreshProviders(deps, known.providers, signal) };
   const used = plan.past.map(toUsed);
   const chosen = await negotiate(deps, { ...plan, pieceBytes: plan.piece.pieceBytes, used }, signal);
-  const drafts = await draft(deps, plan, chosen, state);
+  const drafts = await draft(deps, { plan, chosen, state }, signal);
   // Decided once before signing, and once more under the lock, where no other signer can be in between.
   const before = fitFunds(drafts, state.funds, await sumReserved(deps.db, state.client, state.headEpoch));
   const signed = await Promise.all(before.fitting.map((one) => signDraft(deps, plan, state.client, one)));
@@ -253,7 +273,8 @@ export async function proposeAggregate(
     try {
       return await proposeOnce(deps, aggregateId, signal);
     } catch (error) {
-      if (!isUniqueViolation(error) || clash >= MAX_CLASHES) throw error;
+      const isOvertaken = error instanceof PlanOvertaken || isUniqueViolation(error);
+      if (!isOvertaken || clash >= MAX_CLASHES) throw error;
       deps.log.info({ aggregateId: aggregateId.toString() }, 'propose.overtaken');
     }
   }

@@ -72,10 +72,14 @@ export async function addProvider(deps: ProviderDeps, given: AddProvider): Promi
 }
 
 /** Reads what the chain says of a provider (StateMinerInfo) into its row; a failure is kept there, and nothing thrown. */
-async function resolveProvider({ db, chain, clock }: ProviderDeps, provider: Provider): Promise<Provider> {
+async function resolveProvider(
+  { db, chain, clock }: ProviderDeps,
+  provider: Provider,
+  signal?: AbortSignal,
+): Promise<Provider> {
   if (chain === undefined) return provider;
   try {
-    const info = await chain.minerInfo(provider.id);
+    const info = await chain.minerInfo(provider.id, { signal });
     const seen = {
       peerId: info.peerId,
       multiaddrs: info.multiaddrs,
@@ -84,6 +88,8 @@ async function resolveProvider({ db, chain, clock }: ProviderDeps, provider: Pro
     };
     await setResolved(db, provider.id, seen, clock.now());
   } catch (error) {
+    // Our own stop is no fault of the provider.
+    signal?.throwIfAborted();
     await setResolveError(db, provider.id, describeError(error));
   }
   return (await findProvider(db, provider.id)) ?? provider;
@@ -94,13 +100,17 @@ function isStale(provider: Provider, now: Date): boolean {
 }
 
 /** The providers with fresh addresses: those never resolved, resolved long ago, or marked stale are read again. */
-export async function refreshProviders(deps: ProviderDeps, providers: Provider[]): Promise<Provider[]> {
+export async function refreshProviders(
+  deps: ProviderDeps,
+  providers: Provider[],
+  signal: AbortSignal,
+): Promise<Provider[]> {
   const now = deps.clock.now();
   const fresh: Provider[] = [];
   for (let at = 0; at < providers.length; at += RESOLVE_AT_ONCE) {
     const group = providers.slice(at, at + RESOLVE_AT_ONCE);
     const refreshed = group.map(async (provider) =>
-      isStale(provider, now) ? resolveProvider(deps, provider) : provider,
+      isStale(provider, now) ? resolveProvider(deps, provider, signal) : provider,
     );
     fresh.push(...(await Promise.all(refreshed)));
   }

@@ -84,16 +84,55 @@ export async function postponeAttempt(
   if (numUpdatedRows > 0n) await jobs.send(trx, 'send', { dealId: next.dealId }, { startAfter: next.nextAttemptAt });
 }
 
+/** Leaves a proposal whose start has passed to the watch: the sweep looks at it again at `until`, should a reorg give it time. */
+export async function restPastStart(db: Kysely<DB>, dealId: string, until: Date): Promise<void> {
+  await db
+    .updateTable('deals')
+    .set({ next_attempt_at: until })
+    .where('id', '=', dealId)
+    .where('state', 'in', ['signed', 'sent'])
+    .execute();
+}
+
+/** signed → abandoned: nothing of it ever left, so nothing can come of it, and its slot is proposed anew. False when it did leave. */
+export async function callOffUnsent(
+  { db, jobs }: { db: Kysely<DB>; jobs: Jobs },
+  deal: DealToSend,
+  { text, at }: { text: string; at: Date },
+): Promise<boolean> {
+  const reason = 'called_off';
+  return await db.transaction().execute(async (trx) => {
+    const { numUpdatedRows } = await trx
+      .updateTable('deals')
+      .set({ state: 'abandoned', reason_code: reason, reason_text: text, settled_at: at, changed_at: at })
+      .where('id', '=', deal.id)
+      .where('state', '=', 'signed')
+      .executeTakeFirst();
+    if (numUpdatedRows === 0n) return false;
+    await trx
+      .insertInto('events')
+      .values({ at, deal_id: deal.id, from_state: 'signed', to_state: 'abandoned', reason_code: reason, detail: text })
+      .execute();
+    await jobs.send(trx, 'propose', { aggregateId: deal.aggregateId.toString() });
+    return true;
+  });
+}
+
 /** An SP's definite answer to a sent proposal. `text` is the provider's own words. */
 export interface DealAnswer {
   dealId: string;
+  /** Of the attempt that this answers, itself included. */
+  attempts: number;
   to: 'accepted' | 'rejected';
   reasonCode?: string;
   text: string;
   evidence: Json;
 }
 
-/** sent → accepted or rejected, with its event; false when the deal is not in sent any more (the chain was faster). */
+/**
+ * sent → accepted or rejected, with its event; false when the deal is not in sent any more (the chain was faster). A yes
+ * is a yes, whatever else is out; a no ends nothing while a later attempt, whose bytes the provider may take, is out.
+ */
 export async function settleAnswer(trx: Kysely<DB>, answer: DealAnswer, at: Date): Promise<boolean> {
   const rejected = answer.to === 'rejected';
   const { numUpdatedRows } = await trx
@@ -104,6 +143,7 @@ export async function settleAnswer(trx: Kysely<DB>, answer: DealAnswer, at: Date
     )
     .where('id', '=', answer.dealId)
     .where('state', '=', 'sent')
+    .$if(rejected, (update) => update.where('attempts', '=', answer.attempts))
     .executeTakeFirst();
   if (numUpdatedRows === 0n) return false;
   await trx

@@ -12,7 +12,15 @@ import { decideAnswer, decideStatus, decideUnreached, type Attempted, type Settl
 import type { PieceTokens } from './piece-token.ts';
 import { findProvider, noteFailure, noteSuccess, setStale, type Provider } from '../providers/provider-store.ts';
 import { refreshProviders } from '../providers/providers.ts';
-import { beginAttempt, findDealToSend, postponeAttempt, settleAnswer, type DealToSend } from './send-store.ts';
+import {
+  beginAttempt,
+  callOffUnsent,
+  findDealToSend,
+  postponeAttempt,
+  restPastStart,
+  settleAnswer,
+  type DealToSend,
+} from './send-store.ts';
 import type { ProviderTarget, StatusAnswer, Transport } from './transport.ts';
 import type { Wallet } from '../wallet.ts';
 
@@ -32,10 +40,19 @@ export interface SendDeps {
   log: Log;
 }
 
-export type SendOutcome = 'nothing-to-do' | 'past-start' | 'overtaken' | 'accepted' | 'rejected' | 'later';
+export type SendOutcome =
+  | 'nothing-to-do'
+  | 'past-start'
+  | 'called-off'
+  | 'overtaken'
+  | 'accepted'
+  | 'rejected'
+  | 'later';
 
 /** Longer than dialing, writing, reading and one status question together may take: the sweep waits that long. */
 const ATTEMPT_LEASE_MS = 180_000;
+/** It takes hours until a start is final and the watch ends the deal: no sweep needs to find it every half minute. */
+const PAST_START_REST_MS = 30 * 60_000;
 /** A provider's words are kept, but not a novel. */
 const MAX_TEXT_CHARS = 2_000;
 
@@ -64,9 +81,9 @@ function dealParams(
   });
 }
 
-async function readProvider(deps: SendDeps, id: string): Promise<Provider | undefined> {
+async function readProvider(deps: SendDeps, id: string, signal: AbortSignal): Promise<Provider | undefined> {
   const provider = await findProvider(deps.db, id);
-  return provider && (await refreshProviders(deps, [provider]))[0];
+  return provider && (await refreshProviders(deps, [provider], signal))[0];
 }
 
 function targetOf(provider: Provider | undefined): ProviderTarget | undefined {
@@ -158,11 +175,11 @@ async function settle(deps: SendDeps, { deal, attempts, provider, step, stopping
     const text = storable(step.text);
     const evidence = { provider: deal.provider, attempts };
     if (step.kind === 'accept') {
-      const settled = await settleAnswer(trx, { dealId: deal.id, to: 'accepted', text, evidence }, at);
+      const settled = await settleAnswer(trx, { dealId: deal.id, attempts, to: 'accepted', text, evidence }, at);
       await noteSuccess(trx, deal.provider);
       return settled ? 'accepted' : 'overtaken';
     }
-    const answer = { dealId: deal.id, to: 'rejected' as const, reasonCode: step.code, text, evidence };
+    const answer = { dealId: deal.id, attempts, to: 'rejected' as const, reasonCode: step.code, text, evidence };
     if (!(await settleAnswer(trx, answer, at))) return 'overtaken';
     await restProvider(trx, deps, step, provider);
     await deps.jobs.send(trx, 'propose', { aggregateId: deal.aggregateId.toString() });
@@ -187,10 +204,18 @@ function report(log: Log, deal: DealToSend, step: SettleStep): void {
 export async function sendDeal(deps: SendDeps, dealId: string, signal: AbortSignal): Promise<SendOutcome> {
   const deal = await findDealToSend(deps.db, dealId);
   if (deal === undefined || (deal.state !== 'signed' && deal.state !== 'sent')) return 'nothing-to-do';
-  if ((await deps.chain.head(signal)).height >= deal.startEpoch) return 'past-start';
-  const provider = await readProvider(deps, deal.provider);
+  if ((await deps.chain.head(signal)).height >= deal.startEpoch) {
+    await restPastStart(deps.db, dealId, new Date(deps.clock.now().getTime() + PAST_START_REST_MS));
+    return 'past-start';
+  }
+  const provider = await readProvider(deps, deal.provider, signal);
   signal.throwIfAborted();
   const at = deps.clock.now();
+  // What never left can end at once; what may have left is for the provider or the chain to end.
+  if (deal.state === 'signed' && provider !== undefined && provider.state !== 'enabled') {
+    const text = `its provider was ${provider.state} before the proposal was sent`;
+    return (await callOffUnsent(deps, deal, { text, at })) ? 'called-off' : 'overtaken';
+  }
   const leaseUntil = new Date(at.getTime() + ATTEMPT_LEASE_MS);
   if (!(await beginAttempt(deps.db, deal, { at, leaseUntil }))) return 'overtaken';
   const attempts = deal.attempts + 1;

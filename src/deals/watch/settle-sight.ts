@@ -90,7 +90,7 @@ async function updateDeal(trx: Kysely<DB>, deal: DealRecord, step: ToldStep, now
     reason_text: ended ? step.reason.text : null,
     settled_at: ended ? now : null,
     next_attempt_at: null,
-    ...(deal.settled && !ended && (await freeGeneration(trx, deal))),
+    ...(isOver(deal.state) && !ended && (await freeGeneration(trx, deal))),
   };
   await trx
     .updateTable('deals')

@@ -61,9 +61,9 @@ const SILENCE_MS = 5 * 60_000;
 
 /** The status for a process that does not watch itself, from what the watching one left in the database. */
 export async function findWatchStatus(db: Kysely<DB>, clock: Clock): Promise<WatchStatus> {
-  const { reads } = await listCursors(db);
-  if (reads === undefined) return { asOf: undefined, epoch: undefined };
-  const status = { asOf: reads.at, epoch: reads.height };
-  const silent = clock.now().getTime() - reads.at.getTime() > SILENCE_MS;
-  return silent ? { ...status, degraded: { since: reads.at, reason: 'no process has read the chain since' } } : status;
+  const { done } = await listCursors(db);
+  if (done === undefined) return { asOf: undefined, epoch: undefined };
+  const status = { asOf: done.at, epoch: done.height };
+  const silent = clock.now().getTime() - done.at.getTime() > SILENCE_MS;
+  return silent ? { ...status, degraded: { since: done.at, reason: 'no process has read the chain since' } } : status;
 }

@@ -1,10 +1,11 @@
+import { isForeignChain } from '../../chain/admission.ts';
 import { RpcError } from '../../chain/rpc-error.ts';
 import { LadingError } from '../../errors.ts';
-import { whileWatcher } from './chain-cursor-store.ts';
+import { saveCursor, whileWatcher } from './chain-cursor-store.ts';
 import { discoverDeals } from './discover-deals.ts';
 import { confirmFinalized, endOverdue, readActive, readPublished, rereadReorged } from './read-known-deals.ts';
 import { look, SightOvertaken, type Sight, type WatchDeps } from './watch-sight.ts';
-import { setDegraded, setFresh } from './watch-view.ts';
+import { findWatchStatus, setDegraded, setFresh } from './watch-view.ts';
 
 export type { WatchDeps } from './watch-sight.ts';
 export { createWatchView, findWatchStatus, type WatchStatus } from './watch-view.ts';
@@ -21,6 +22,8 @@ const BEHIND_EPOCHS = 5;
  */
 export async function watchNext(deps: WatchDeps, signal: AbortSignal): Promise<boolean> {
   const outcome = await whileWatcher(deps.db, () => watchOnce(deps, signal));
+  // Another process watches: what it left is what we know.
+  if (outcome === undefined) deps.view.status = await findWatchStatus(deps.db, deps.clock);
   return outcome ?? false;
 }
 
@@ -43,7 +46,8 @@ async function watchOnce(deps: WatchDeps, signal: AbortSignal): Promise<boolean>
 
 /** What is wrong with the chain or what it shows, and not with us. */
 function isChainFault(error: unknown): error is LadingError {
-  return error instanceof RpcError || (error instanceof LadingError && error.code === 'WATCH_ID_CLASH');
+  if (error instanceof RpcError || isForeignChain(error)) return true;
+  return error instanceof LadingError && error.code === 'WATCH_ID_CLASH';
 }
 
 async function readSight(deps: WatchDeps, sight: Sight, signal: AbortSignal): Promise<boolean> {
@@ -52,7 +56,7 @@ async function readSight(deps: WatchDeps, sight: Sight, signal: AbortSignal): Pr
   const still = shown === view.doneWith;
   if (!still) view.movedAt = clock.now();
   if (still && sight.reorgedAbove === undefined) {
-    reportStill(deps, sight.tipset.height);
+    await reportStill(deps, sight);
     return false;
   }
   let changes = await rereadReorged(deps, sight, signal);
@@ -72,14 +76,21 @@ async function readSight(deps: WatchDeps, sight: Sight, signal: AbortSignal): Pr
     setDegraded(deps, discovery.fault.message);
     return false;
   }
-  setFresh(deps, sight.tipset.height);
+  await markDone(deps, sight);
   view.doneWith = shown;
   return changes > 0;
 }
 
-function reportStill(deps: WatchDeps, epoch: number): void {
+/** Everything was read as of this sight: told to those who ask this process, and left for the others. */
+async function markDone(deps: WatchDeps, { tipset: { height, key } }: Sight): Promise<void> {
+  await saveCursor(deps.db, 'done', { height, tipset: key }, deps.clock.now());
+  setFresh(deps, height);
+}
+
+async function reportStill(deps: WatchDeps, sight: Sight): Promise<void> {
   const { view, clock } = deps;
+  const epoch = sight.tipset.height;
   const stillMs = clock.now().getTime() - (view.movedAt ?? clock.now()).getTime();
   if (stillMs > STILL_MS) setDegraded(deps, `the node has shown no new tipset since epoch ${epoch}`);
-  else setFresh(deps, epoch);
+  else await markDone(deps, sight);
 }

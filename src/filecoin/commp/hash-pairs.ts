@@ -21,13 +21,13 @@ export interface Machine {
 }
 
 /**
- * The native hashtree where it is installed, safe to load and right; else node:crypto. On x86 its library needs AVX
- * and dies of an illegal instruction without it, which nothing can catch: so there only flags that were read count.
+ * The native hashtree where it is installed, safe to load and right; else undefined. On x86 its library needs AVX and
+ * dies of an illegal instruction without it, which nothing can catch: so there only flags that were read count.
  */
-export function chooseHashPairs(machine: Machine, load: () => HashPairs = loadHashtree): HashPairs {
-  if (!isNativeSafe(machine)) return hashPairsPortably;
+export function loadNativeHashPairs(machine: Machine, load: () => HashPairs = loadHashtree): HashPairs | undefined {
+  if (!isNativeSafe(machine)) return undefined;
   const native = tryLoad(load);
-  return native !== undefined && hashesRightly(native) ? native : hashPairsPortably;
+  return native !== undefined && hashesRightly(native) ? native : undefined;
 }
 
 function isNativeSafe({ arch, cpuFlags }: Machine): boolean {

@@ -227,6 +227,33 @@ describe('money', () => {
     expect(await dealsOf(next)).toEqual([]);
   });
 
+  it('signs nothing for a provider that was paused, or under a policy that was replaced, while terms were asked', async () => {
+    const { ask } = world.transport;
+    const meanwhile = (change: () => Promise<unknown>) => {
+      let done: Promise<unknown> | undefined;
+      const transport = {
+        ask: async (...given: Parameters<typeof ask>) => {
+          done ??= change();
+          await done;
+          return ask(...given);
+        },
+      };
+      return proposeAggregate({ ...deps, transport }, aggregateId, signal);
+    };
+    for (const id of ['f01003', 'f01004']) await setProviderState(deps.db, id, 'paused');
+    const paused = await meanwhile(() => setProviderState(deps.db, 'f01001', 'paused'));
+    expect(paused).toMatchObject({
+      kind: 'signed',
+      waiting: expect.stringContaining('f01001: it is paused') as string,
+    });
+    expect((await dealsOf(aggregateId)).map((deal) => deal.provider_id).sort()).toEqual(['f01000', 'f01002']);
+
+    const other = await insertSealedAggregate(deps.db, (seed += 1), start);
+    aggregateId = other;
+    expect(await meanwhile(() => setPolicy('replicas=1'))).toMatchObject({ kind: 'signed', waiting: undefined });
+    expect(await dealsOf(other)).toHaveLength(1);
+  });
+
   it('never promises the same DataCap twice, however many propose at once', async () => {
     chain.state.datacap = 4n * PIECE_BYTES;
     const ids = [aggregateId];

@@ -3,7 +3,7 @@ import { createPieceTokens } from '../../../src/deals/send/piece-token.ts';
 import { changePolicy } from '../../../src/deals/propose/policy.ts';
 import { findPolicy, insertPolicy } from '../../../src/deals/propose/policy-store.ts';
 import { proposeAggregate, type ProposeDeps } from '../../../src/deals/propose/propose.ts';
-import { findProvider, insertProvider } from '../../../src/deals/providers/provider-store.ts';
+import { findProvider, setProviderState } from '../../../src/deals/providers/provider-store.ts';
 import { addProvider } from '../../../src/deals/providers/providers.ts';
 import { createSendHandler, sendDeal, type SendDeps } from '../../../src/deals/send/send.ts';
 import { listDealsToSend } from '../../../src/deals/send/send-store.ts';
@@ -175,6 +175,29 @@ describe('sending a proposal', () => {
     expect(world.sent).toHaveLength(1);
   });
 
+  it('is not ended by the refusal of an earlier attempt while a later one is out', async () => {
+    const secondIsOut = Promise.withResolvers<void>();
+    const firstIsSettled = Promise.withResolvers<void>();
+    world.answers.propose.set(provider, async (call) => {
+      if (call === 1) {
+        await secondIsOut.promise;
+        return { kind: 'answered', accepted: false, message: 'deal rejected due to backpressure' };
+      }
+      secondIsOut.resolve();
+      await firstIsSettled.promise;
+      return { kind: 'answered', accepted: true, message: '' };
+    });
+    const first = sendDeal(deps, dealId, signal);
+    await expect.poll(() => world.sent.length).toBe(1);
+    // A worker that looked dead: its job was taken over by another.
+    const second = sendDeal(deps, dealId, signal);
+    expect(await first).toBe('overtaken');
+    expect(await jobLog.take()).toEqual([]);
+    firstIsSettled.resolve();
+    expect(await second).toBe('accepted');
+    expect(await dealNow()).toMatchObject({ state: 'accepted', attempts: 2, reason_code: null });
+  });
+
   it('leaves a deal alone that the chain has shown meanwhile', async () => {
     world.answers.propose.set(provider, async () => {
       await database.kysely.transaction().execute(async (trx) => {
@@ -195,9 +218,28 @@ describe('sending a proposal', () => {
     expect(await jobLog.take()).toEqual([]);
   });
 
+  it.each(['paused', 'removed'] as const)('does not go out to a provider that was %s before', async (state) => {
+    await setProviderState(database.kysely, provider, state);
+    expect(await sendDeal(deps, dealId, signal)).toBe('called-off');
+    expect(world.sent).toEqual([]);
+    expect(await dealNow()).toMatchObject({ state: 'abandoned', reason_code: 'called_off', settled_at: start });
+    expect((await eventsNow()).at(-1)).toMatchObject({ from_state: 'signed', to_state: 'abandoned' });
+    expect(await jobLog.take()).toEqual([{ queue: 'propose', data: { aggregateId: aggregateId.toString() } }]);
+  });
+
+  it('goes on when its provider is paused after bytes may have left', async () => {
+    world.answers.propose.set(provider, (call) =>
+      call === 1 ? { kind: 'unknown', why: 'reset' } : { kind: 'answered', accepted: true, message: '' },
+    );
+    expect(await sendDeal(deps, dealId, signal)).toBe('later');
+    await setProviderState(database.kysely, provider, 'removed');
+    expect(await sendDeal(deps, dealId, signal)).toBe('accepted');
+  });
+
   it('does not send from its start epoch on', async () => {
     chain.state.height = Number((await dealNow())?.start_epoch);
     expect(await sendDeal(deps, dealId, signal)).toBe('past-start');
+    expect(await listDealsToSend(database.kysely, start, 1_000), 'nor does a sweep find it soon').not.toContain(dealId);
     chain.state.height -= 1;
     expect(await sendDeal(deps, dealId, signal)).toBe('accepted');
   });
@@ -349,52 +391,5 @@ describe('the handler', () => {
       .where('id', 'in', [dealId, otherId])
       .execute();
     expect(states.map(({ state }) => state).sort()).toEqual(['accepted', 'signed']);
-  });
-});
-
-describe('providers', () => {
-  it('keep what an operator gave, and take the rest from the chain', async () => {
-    const peerId = '12D3KooWGQmdpbHJVRqBGUZZpN9uzfjSZyzVVcrEDCSjsaRnCwvN';
-    const added = await addProvider(deps, { id: 't01002', peerId, multiaddrs: ['/ip4/192.0.2.7/tcp/1'] });
-    expect(added).toMatchObject({
-      id: 'f01002',
-      addressSource: 'manual',
-      peerId,
-      multiaddrs: ['/ip4/192.0.2.7/tcp/1'],
-      sectorBytes: 32n * 2n ** 30n,
-      ownerId: 'f010029',
-      resolvedAt: start,
-    });
-    await database.kysely.deleteFrom('providers').where('id', '=', 'f01002').execute();
-  });
-
-  it('keep why they could not be resolved, and what was known before', async () => {
-    chain.state.minerInfoError = new Error('actor not found');
-    const unknown = await addProvider(deps, { id: 'f01003' });
-    expect(unknown).toMatchObject({ peerId: undefined, resolvedAt: undefined, resolveError: 'actor not found' });
-    await database.kysely.deleteFrom('providers').where('id', '=', 'f01003').execute();
-    await database.kysely.updateTable('providers').set({ resolved_at: null }).where('id', '=', provider).execute();
-    expect(await sendDeal(deps, dealId, signal)).toBe('accepted');
-    expect(await findProvider(database.kysely, provider)).toMatchObject({
-      peerId: `peer-of-${provider}`,
-      resolveError: 'actor not found',
-    });
-  });
-
-  it.each(['f1drv36h2ldc4xzhjfiwicxsq6rgkl6z5vhit2roq', '1000', 'f0', 'f0x', ''])(
-    'are refused without an id: %s',
-    async (id) => {
-      await expect(addProvider(deps, { id })).rejects.toThrow(expect.objectContaining({ code: 'PROVIDER_INVALID' }));
-    },
-  );
-
-  it('are enabled again by adding them again', async () => {
-    await database.kysely
-      .updateTable('providers')
-      .set({ state: 'removed', failures: 4, retry_at: start })
-      .where('id', '=', provider)
-      .execute();
-    const again = await insertProvider(database.kysely, { id: provider, manual: undefined, at: start });
-    expect(again).toMatchObject({ state: 'enabled', failures: 0, retryAt: undefined });
   });
 });

@@ -112,6 +112,19 @@ test('a process that does not watch reads the status from the database', async (
   expect((await findWatchStatus(kysely, clock)).degraded?.reason).toContain('no process');
 });
 
+test('passes that read only a part of the chain look fresh to nobody', async () => {
+  await using watched = await watchFixture(new ScriptedChain());
+  const { kysely, clock, chain } = watched;
+  await watched.seed();
+  await watched.watch();
+  const asOf = clock.now();
+  chain.hasEvents = false;
+  clock.advance(6 * 60_000);
+  await watched.grow(12);
+  expect(watched.deps.view.status).toMatchObject({ asOf, degraded: {} });
+  expect(await findWatchStatus(kysely, clock)).toMatchObject({ asOf, epoch: 90, degraded: {} });
+});
+
 test('an abort ends the pass with its reason and changes nothing', async () => {
   await using watched = await watchFixture(new ScriptedChain());
   const abort = new AbortController();

@@ -132,17 +132,20 @@ test.each(['rejected', 'failed', 'abandoned', 'signed'] as const)('the chain win
   });
 });
 
-test('a rejected deal that shows up beside its replacement lives beside it', async () => {
-  await using watched = await watchFixture(new ScriptedChain());
-  const deal = await watched.seed({ state: 'rejected' });
-  const replacement = await watched.seed({ aggregateId: deal.aggregateId, provider: 'f01003' });
-  await watched.watch();
-  watched.chain.publish(deal.onChain);
-  watched.chain.publish(replacement.onChain);
-  await watched.grow(11);
-  expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', slot: 0, generation: 1 });
-  expect(await watched.deal(replacement.id)).toMatchObject({ state: 'published', slot: 0, generation: 0 });
-});
+test.each(['rejected', 'failed'] as const)(
+  'a %s deal that shows up beside its replacement lives beside it',
+  async (state) => {
+    await using watched = await watchFixture(new ScriptedChain());
+    const deal = await watched.seed({ state });
+    const replacement = await watched.seed({ aggregateId: deal.aggregateId, provider: 'f01003' });
+    await watched.watch();
+    watched.chain.publish(deal.onChain);
+    watched.chain.publish(replacement.onChain);
+    await watched.grow(11);
+    expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', slot: 0, generation: 1 });
+    expect(await watched.deal(replacement.id)).toMatchObject({ state: 'published', slot: 0, generation: 0 });
+  },
+);
 
 test('a deal of our client that is not ours in all fields is left alone', async () => {
   await using watched = await watchFixture(new ScriptedChain());

@@ -1,0 +1,42 @@
+import type { CID } from 'multiformats/cid';
+import { openCar } from '../filecoin/car.ts';
+
+export interface CarBlock {
+  cid: CID;
+  bytes: Uint8Array;
+}
+
+/** A CAR that can be read as often as needed: a file of a browser or of Node (`openAsBlob`), or bytes. */
+export type CarSource = Blob | Uint8Array;
+
+export interface CarFile {
+  roots: CID[];
+  /** Reads the blocks once more, in the order of the file. */
+  blocks(): AsyncGenerator<CarBlock>;
+}
+
+/** Few calls for a large file, little memory for a browser. */
+const SLICE_BYTES = 1024 * 1024;
+
+/** Opens a CARv1 or CARv2. Throws FormatError CAR_*, here and while the blocks are read. */
+export async function readCarFile(source: CarSource): Promise<CarFile> {
+  const { roots, sections } = await openCar(chunksOf(source));
+  await sections.return(undefined);
+  return { roots, blocks: () => readBlocks(source) };
+}
+
+async function* readBlocks(source: CarSource): AsyncGenerator<CarBlock> {
+  const { sections } = await openCar(chunksOf(source));
+  yield* sections;
+}
+
+/** Not `Blob.stream()`, whose async iteration Safari lacks. */
+async function* chunksOf(source: CarSource): AsyncGenerator<Uint8Array> {
+  if (source instanceof Uint8Array) {
+    yield source;
+    return;
+  }
+  for (let at = 0; at < source.size; at += SLICE_BYTES) {
+    yield new Uint8Array(await source.slice(at, at + SLICE_BYTES).arrayBuffer());
+  }
+}
