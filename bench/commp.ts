@@ -1,5 +1,5 @@
 import * as dataSegment from '@web3-storage/data-segment/multihash';
-import { createFastCommp, machineEngine } from '../src/commp-engine.ts';
+import { createFastCommp, machineEngine } from '../src/hashing/commp-engine.ts';
 import { createCommp, type Commp } from '../src/filecoin/commp/commp.ts';
 import { chooseEngine } from '../src/filecoin/commp/engine.ts';
 import { alternate, rounded, type Contender } from './measure.ts';

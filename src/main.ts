@@ -1,5 +1,6 @@
 import process from 'node:process';
-import type { Command, Io } from './cli/command.ts';
+import type { Command } from './cli/command.ts';
+import type { Io } from './terminal.ts';
 import { describeError, LadingError } from './errors.ts';
 
 /** Loaded when called, so that `lading commp` does not wait for libp2p and PostgreSQL. */

@@ -8,7 +8,7 @@ import { createLibp2pTransport } from './deals/send/libp2p-transport.ts';
 import { createProposeHandler } from './deals/propose/propose-handler.ts';
 import { createSendHandler } from './deals/send/send.ts';
 import { openWallet } from './deals/wallet.ts';
-import { machineEngine } from './commp-engine.ts';
+import { machineEngine } from './hashing/commp-engine.ts';
 import type { Foundation } from './foundation.ts';
 import { runLoop } from './run-loop.ts';
 import { sweepJobs } from './sweep.ts';

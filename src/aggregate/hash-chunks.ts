@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { processThreads, type CommpThreads } from '../commp-threads.ts';
+import { processThreads, type CommpThreads } from '../hashing/commp-threads.ts';
 import type { DB } from '../db/tables.ts';
 import { LadingError } from '../errors.ts';
 import type { ObjectStore } from '../storage/store.ts';

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { createFastCommp, machineHashPairs } from '../commp-engine.ts';
+import { createFastCommp, machineHashPairs } from '../hashing/commp-engine.ts';
 import type { DB } from '../db/tables.ts';
 import { LadingError } from '../errors.ts';
 import { carV1Header, openCar } from '../filecoin/car.ts';

@@ -5,7 +5,8 @@ import { systemClock } from '../clock.ts';
 import { readConfig } from '../config.ts';
 import { formatBytes } from '../filecoin/units.ts';
 import { silentLog } from '../log.ts';
-import { jsonOption, parseCommand, positional, table, toJson, type Command, type Io } from './command.ts';
+import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
+import type { Io } from '../terminal.ts';
 import { withDatabase, withJobs } from './database.ts';
 
 const usage = 'aggregate list | aggregate seal ID [--json]';

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { createFastCommp } from '../commp-engine.ts';
+import { createFastCommp } from '../hashing/commp-engine.ts';
 import { pieceCidV1, pieceCidV2 } from '../filecoin/piece.ts';
 import { formatBytes } from '../filecoin/units.ts';
 import { jsonOption, parseCommand, positional, toJson, type Command } from './command.ts';

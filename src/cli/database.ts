@@ -5,7 +5,7 @@ import { findRunningEmbedded } from '../db/running-embedded.ts';
 import { openJobSender, type Jobs } from '../jobs.ts';
 import { createLog } from '../log.ts';
 import { openDatabase } from '../open-database.ts';
-import type { Io } from './command.ts';
+import type { Io } from '../terminal.ts';
 
 /** Commands are short: a warning on standard error is all that a person wants of the machinery. */
 const log = createLog('warn');

@@ -8,7 +8,8 @@ import { findProvider, listProviders, setProviderState, type Provider } from '..
 import type { ProviderState } from '../db/tables.ts';
 import { formatBytes } from '../filecoin/units.ts';
 import { wakeProposals } from '../wake-proposals.ts';
-import { jsonOption, parseCommand, positional, table, toJson, type Command, type Io } from './command.ts';
+import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
+import type { Io } from '../terminal.ts';
 import { withDatabase, withJobs } from './database.ts';
 
 const usage = 'provider add|show|pause|resume|remove ID [--peer-id ID --multiaddr ADDR…] | provider list [--json]';

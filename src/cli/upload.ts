@@ -1,7 +1,8 @@
 import process from 'node:process';
 import { systemClock } from '../clock.ts';
 import { formatBytes } from '../filecoin/units.ts';
-import { jsonOption, parseCommand, positional, type Command, type Io } from './command.ts';
+import { jsonOption, parseCommand, positional, type Command } from './command.ts';
+import type { Io } from '../terminal.ts';
 import { sendUpload } from './send-upload.ts';
 import { clientOptions, serviceClient, type ServiceClient } from './service-client.ts';
 import { UploadProgress } from './upload-progress.ts';

@@ -4,14 +4,15 @@ import { checkDeal, type ChainDeal } from '../client/check-deal.ts';
 import { readCarFile } from '../client/read-car.ts';
 import { readProofs } from '../client/read-proofs.ts';
 import { verifyUpload, type Inclusion, type NotVerified, type UploadVerification } from '../client/verify.ts';
-import { machineHashPairs } from '../commp-engine.ts';
+import { machineHashPairs } from '../hashing/commp-engine.ts';
 import { BadInput, LadingError } from '../errors.ts';
 import { verifyBlock } from '../filecoin/block-hash.ts';
 import { canonicalCid } from '../filecoin/cid.ts';
 import { FormatError } from '../filecoin/format-error.ts';
 import type { InclusionProof } from '../filecoin/inclusion-proof.ts';
 import { formatBytes } from '../filecoin/units.ts';
-import { jsonOption, parseCommand, positional, type Command, type Io } from './command.ts';
+import { jsonOption, parseCommand, positional, type Command } from './command.ts';
+import type { Io } from '../terminal.ts';
 import { clientOptions, request, serviceClient, type ServiceClient } from './service-client.ts';
 
 const usage = 'verify FILE.car [--proof FILE] [--rpc URL] [--url URL] [--token TOKEN] [--json]';

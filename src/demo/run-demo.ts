@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CarBlockIterator } from '@ipld/car';
-import type { Io } from '../cli/command.ts';
+import type { Io } from '../terminal.ts';
 import { LadingError } from '../errors.ts';
 import { formatBytes } from '../filecoin/units.ts';
 import { openDemoHome, type DemoHome } from './demo-home.ts';

@@ -7,7 +7,7 @@ import { findSealed, type SealedAggregate } from '../../src/aggregate/store.ts';
 import { sealNow, stow } from '../../src/aggregate/stow.ts';
 import { openVirtualCar } from '../../src/aggregate/virtual-car.ts';
 import { systemClock } from '../../src/clock.ts';
-import { createFastCommp } from '../../src/commp-engine.ts';
+import { createFastCommp } from '../../src/hashing/commp-engine.ts';
 import type { Database } from '../../src/db/connect.ts';
 import { pieceCidV1 } from '../../src/filecoin/piece.ts';
 import { startJobs } from '../../src/jobs.ts';

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Io } from '../../src/cli/command.ts';
+import type { Io } from '../../src/terminal.ts';
 import { verify } from '../../src/cli/verify.ts';
 import { decodeProofList, encodeProof } from '../../src/filecoin/inclusion-proof.ts';
 import { apiFixture, bearer, tokens } from '../support/api-fixture.ts';

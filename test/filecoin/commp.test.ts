@@ -3,7 +3,7 @@ import * as dataSegment from '@web3-storage/data-segment/multihash';
 import * as fc from 'fast-check';
 import * as rust from 'fr32-sha2-256-trunc254-padded-binary-tree-multihash';
 import { describe, expect, test } from 'vitest';
-import { machineEngine } from '../../src/commp-engine.ts';
+import { machineEngine } from '../../src/hashing/commp-engine.ts';
 import { createCommp, type PieceDigest } from '../../src/filecoin/commp/commp.ts';
 import { chooseEngine, portableEngine, type CommpEngine } from '../../src/filecoin/commp/engine.ts';
 import { hashPairsPortably } from '../../src/filecoin/commp/hash-pairs.ts';

@@ -23,7 +23,7 @@ export interface Commp {
 
 /**
  * CommP of a stream at its natural size (fr32-sha2-256-trunc254-padded-binary-tree, FRC-0069).
- * Without `engine` only what `process.arch` alone makes safe is used; the product passes src/commp-engine.ts's.
+ * Without `engine` only what `process.arch` alone makes safe is used; the product passes src/hashing/commp-engine.ts's.
  */
 export function createCommp(engine: CommpEngine = chooseEngine({ arch: process.arch })): Commp {
   return new StreamingCommp(engine);

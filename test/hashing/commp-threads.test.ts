@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { afterAll, expect, test } from 'vitest';
-import { createFastCommp } from '../src/commp-engine.ts';
-import { openCommpThreads } from '../src/commp-threads.ts';
+import { createFastCommp } from '../../src/hashing/commp-engine.ts';
+import { openCommpThreads } from '../../src/hashing/commp-threads.ts';
 
 const threads = openCommpThreads(2);
 afterAll(() => threads[Symbol.asyncDispose]());

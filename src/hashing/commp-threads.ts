@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { PieceDigest } from './filecoin/commp/commp.ts';
+import type { PieceDigest } from '../filecoin/commp/commp.ts';
 
 export type ThreadRequest =
   | { kind: 'start' }

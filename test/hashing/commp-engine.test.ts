@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { createFastCommp, machineEngine, parseCpuFlags } from '../src/commp-engine.ts';
-import { createCommp } from '../src/filecoin/commp/commp.ts';
+import { createFastCommp, machineEngine, parseCpuFlags } from '../../src/hashing/commp-engine.ts';
+import { createCommp } from '../../src/filecoin/commp/commp.ts';
 
 test('reads the flags of the first processor', () => {
   const text =

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { createFastCommp } from './commp-engine.ts';
-import type { Commp } from './filecoin/commp/commp.ts';
+import type { Commp } from '../filecoin/commp/commp.ts';
 import type { ThreadAnswer, ThreadRequest } from './commp-threads.ts';
 
 function answer(reply: ThreadAnswer, transfer: ArrayBuffer[] = []): void {

@@ -1,0 +1,13 @@
+import type { Env } from './config.ts';
+
+/** What a command may touch of the world. */
+export interface Io {
+  env: Env;
+  /** One line of result on standard output. */
+  print(line: string): void;
+  /** One line for the person at the terminal, on standard error. */
+  say(line: string): void;
+  isTerminal: boolean;
+  /** Aborted by the first SIGINT or SIGTERM. */
+  signal: AbortSignal;
+}
