@@ -45,7 +45,7 @@ interface Timeouts {
   closeMs: number;
 }
 
-const defaultTimeouts: Timeouts = { idleMs: 120_000, headersMs: 30_000, keepAliveMs: 72_000, closeMs: 8_000 };
+const defaultTimeouts: Timeouts = { idleMs: 120_000, headersMs: 30_000, keepAliveMs: 72_000, closeMs: 6_000 };
 
 /** JSON bodies are a policy or a provider: small. CAR bodies are streams with limits of their own. */
 const MAX_JSON_BYTES = 64 * 1024;
