@@ -15,7 +15,7 @@ interface SweepDeps {
   rules: SealRules;
 }
 
-/** Rows of one kind looked at in one sweep; the next sweep takes those that follow. */
+/** Rows of one kind looked at in one sweep: the oldest. What lies behind them is looked at when they are done. */
 const SWEEP_ROWS = 1_000;
 
 type Due = { [Q in QueueName]: JobData[Q][] };
