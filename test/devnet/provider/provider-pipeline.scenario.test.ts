@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Piece } from '@web3-storage/data-segment';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PersonaPatch } from '../../../src/devnet/provider/provider-persona.ts';
+import { isPast } from '../../../src/devnet/provider/provider-deals.ts';
 import { startProviders, type Providers, type RunningProvider } from '../../../src/devnet/provider/providers.ts';
 import { httpTransferParams, type DealParams } from '../../../src/filecoin/mk12.ts';
 import { packSamples } from '../../../src/demo/sample-files.ts';
@@ -113,7 +114,8 @@ describe('the pipeline of a storage provider', () => {
     await using net = await startDevnet();
     const params = dealFor(car, server.url, { grow: 4n });
     await client.propose(net.provider, params);
-    await until(net, () => find(net, params).checkpoint === 'Published');
+    await until(net, () => isPast(find(net, params), 'Published'));
+    expect(find(net, params).error).toBe('');
   });
 
   it('fails a deal whose bytes are others than proposed', async () => {
@@ -160,7 +162,8 @@ describe('the pipeline of a storage provider', () => {
     };
     const patient = dealFor(car, flaky.url, { label: 'patient' });
     await client.propose(net.provider, patient);
-    await until(net, () => find(net, patient).checkpoint === 'Published');
+    await until(net, () => isPast(find(net, patient), 'Published'));
+    expect(find(net, patient).error).toBe('');
   });
 
   it('publishes eight deals at once and the rest later, dropping what the chain would not take', async () => {

@@ -133,9 +133,9 @@ it('follows reorgs of the tipsets that hold the publish and the proof', async ()
 it('goes on from both journals, whenever they were stopped', async () => {
   await using folder = await temporaryFolder();
   const lives: ((world: World) => boolean)[] = [
-    (world) => deals(world).some(({ checkpoint }) => checkpoint === 'Transferred'),
-    (world) => deals(world).some(({ checkpoint }) => checkpoint === 'Published'),
-    (world) => deals(world).some(({ checkpoint }) => checkpoint === 'AddedPiece'),
+    (world) => deals(world).some((deal) => isPast(deal, 'Transferred')),
+    (world) => deals(world).some((deal) => isPast(deal, 'Published')),
+    (world) => deals(world).some((deal) => isPast(deal, 'AddedPiece')),
     (world) => deals(world).every(({ isProven }) => isProven),
   ];
   const peers = new Set<string>();
