@@ -4,12 +4,6 @@ const DATABASE = 'test/**/*.db.test.ts';
 const SCENARIO = 'test/**/*.scenario.test.ts';
 const postgres = './test/support/postgres-setup.ts';
 
-/**
- * On a machine that others share, a test of real sockets and processes may miss its moment: in CI it gets a second try,
- * and the report names it. At home it does not, so that it is seen and mended.
- */
-const retry = process.env['CI'] === undefined ? 0 : 1;
-
 /** Plain tests are pure and fast, and start no server; `vitest run --project unit` is part of `npm run check`. */
 export default defineConfig({
   test: {
@@ -27,7 +21,6 @@ export default defineConfig({
       {
         test: {
           name: 'db',
-          retry,
           include: [DATABASE],
           globalSetup: postgres,
           // A clone of the template takes 150-330 ms on a busy machine, and a test may need several.
@@ -39,7 +32,6 @@ export default defineConfig({
       {
         test: {
           name: 'scenario',
-          retry,
           include: [SCENARIO],
           globalSetup: postgres,
           // Whole services as child processes: one file at a time, or they starve each other.
