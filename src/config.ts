@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { SealRules } from './aggregate/sealing.ts';
+import type { SealRules } from './aggregate/place/placement-rules.ts';
 import { isNetworkName, type NetworkName } from './filecoin/epoch.ts';
 import { pieceCapacity } from './filecoin/piece.ts';
 import { formatBytes, parseBytes, parseDurationMs } from './filecoin/units.ts';

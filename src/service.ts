@@ -1,7 +1,7 @@
-import { receiveCar } from './aggregate/receive.ts';
-import { receiveLimits } from './aggregate/receive-limits.ts';
-import { sealNow } from './aggregate/stow.ts';
-import { sweepOrphans } from './aggregate/sweep-orphans.ts';
+import { receiveCar } from './aggregate/receive/receive.ts';
+import { receiveLimits } from './aggregate/receive/receive-limits.ts';
+import { sealNow } from './aggregate/place/stow.ts';
+import { sweepOrphans } from './aggregate/keep/sweep-orphans.ts';
 import { createServer } from './api/server.ts';
 import { systemClock } from './clock.ts';
 import { listeningUrl, type Config } from './config.ts';

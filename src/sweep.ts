@@ -1,7 +1,8 @@
 import type { Kysely } from 'kysely';
-import { listAggregatesToHash } from './aggregate/chunks.ts';
-import { findAnyWaiting, listOpen, listSealing } from './aggregate/store.ts';
-import { sealReason, type SealRules } from './aggregate/sealing.ts';
+import { listAggregatesToHash } from './aggregate/seal/chunks.ts';
+import { findAnyWaiting } from './aggregate/place/waiting-queue.ts';
+import { listOpen, listSealing } from './aggregate/aggregate-rows.ts';
+import { sealReason, type SealRules } from './aggregate/place/placement-rules.ts';
 import type { Clock } from './clock.ts';
 import type { DB } from './db/tables.ts';
 import { listDealsToSend } from './deals/send/send-store.ts';

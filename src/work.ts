@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { failStale } from './aggregate/fail-stale.ts';
-import { hashChunks } from './aggregate/hash-chunks.ts';
-import { seal } from './aggregate/seal.ts';
-import { stow } from './aggregate/stow.ts';
+import { failStale } from './aggregate/receive/fail-stale.ts';
+import { hashChunks } from './aggregate/seal/hash-chunks.ts';
+import { seal } from './aggregate/seal/seal.ts';
+import { stow } from './aggregate/place/stow.ts';
 import type { ChainView } from './api/status-answer.ts';
 import { createLibp2pTransport } from './deals/send/libp2p-transport.ts';
 import { createProposeHandler } from './deals/propose/propose-handler.ts';

@@ -2,8 +2,9 @@ import { Readable } from 'node:stream';
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
 import { findListedAggregate, listAggregates, type ListedAggregate } from '../aggregate/aggregate-list.ts';
-import { findSealedByPiece, listEntries, type AggregateEntry, type SealedAggregate } from '../aggregate/store.ts';
-import type { SealNowOutcome } from '../aggregate/stow.ts';
+import { findSealedByPiece, type SealedAggregate } from '../aggregate/aggregate-rows.ts';
+import { listEntries, type AggregateEntry } from '../aggregate/entries.ts';
+import type { SealNowOutcome } from '../aggregate/place/stow.ts';
 import type { DB } from '../db/tables.ts';
 import { listPublicDeals } from '../deals/status/deal-list.ts';
 import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
@@ -27,7 +28,7 @@ import type { Server } from './typed-server.ts';
 export interface AggregateDeps {
   kysely: Kysely<DB>;
   dealNetwork(): DealNetwork | undefined;
-  /** aggregate/stow.ts `sealNow`, with its dependencies given. */
+  /** aggregate/place/stow.ts `sealNow`, with its dependencies given. */
   sealAggregate(aggregateId: bigint): Promise<SealNowOutcome>;
 }
 

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
-import { isKnownUpload, listPlacedRuns, type PlacedRun, type PlacedRunCursor } from '../aggregate/proof-store.ts';
-import { listRunBlocks, proveRun, type ProveDeps } from '../aggregate/prove.ts';
+import { isKnownUpload, listPlacedRuns, type PlacedRun, type PlacedRunCursor } from '../aggregate/bytes/proof-store.ts';
+import { listRunBlocks, proveRun, type ProveDeps } from '../aggregate/bytes/prove.ts';
 import { createGate, type Gate } from '../chain/gate.ts';
 import type { DB } from '../db/tables.ts';
 import { listPublicDeals } from '../deals/status/deal-list.ts';

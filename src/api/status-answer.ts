@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import { Type, type Static } from 'typebox';
-import type { SealRules } from '../aggregate/sealing.ts';
+import type { SealRules } from '../aggregate/place/placement-rules.ts';
 import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
 import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { ReceiveInput, Received } from '../aggregate/receive.ts';
+import type { ReceiveInput, Received } from '../aggregate/receive/receive.ts';
 import { BadInput } from '../errors.ts';
 import { callerName } from './auth.ts';
 import { decodeBody } from './decode-body.ts';
@@ -9,7 +9,7 @@ import { findStatusAnswer, statusProperties, type StatusDeps } from './status-an
 import type { Server } from './typed-server.ts';
 
 export interface UploadDeps extends StatusDeps {
-  /** aggregate/receive.ts, with its dependencies given. */
+  /** aggregate/receive/receive.ts, with its dependencies given. */
   receiveCar(input: ReceiveInput): Promise<Received>;
 }
 

@@ -1,6 +1,6 @@
 import { BadInput } from '../errors.ts';
 import { listAggregates, type ListedAggregate } from '../aggregate/aggregate-list.ts';
-import { sealNow } from '../aggregate/stow.ts';
+import { sealNow } from '../aggregate/place/stow.ts';
 import { systemClock } from '../clock.ts';
 import { readConfig } from '../config.ts';
 import { formatBytes } from '../filecoin/units.ts';

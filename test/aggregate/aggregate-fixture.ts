@@ -7,7 +7,7 @@ import type { DB } from '../../src/db/tables.ts';
 import type { JobData, Jobs, QueueName } from '../../src/jobs.ts';
 import { silentLog } from '../../src/log.ts';
 import type { ObjectStore } from '../../src/storage/store.ts';
-import type { SealRules } from '../../src/aggregate/sealing.ts';
+import type { SealRules } from '../../src/aggregate/place/placement-rules.ts';
 import { brokenRowRules } from '../checker/check-rows.ts';
 import { sampleUpload, section, type Block } from '../support/car-builder.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { hostileCars, hostileLimits } from '../aggregate/hostile-cars.ts';
+import { hostileCars, hostileLimits } from '../aggregate/receive/hostile-cars.ts';
 import { apiFixture, bearer, countRows, noRows, tokens, type ApiFixture } from '../support/api-fixture.ts';
 import { filesBelow } from '../support/temporary-folder.ts';
 

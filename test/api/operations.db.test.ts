@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { SealNowOutcome } from '../../src/aggregate/stow.ts';
+import type { SealNowOutcome } from '../../src/aggregate/place/stow.ts';
 import { apiFixture, bearer, tokens, type ApiFixture } from '../support/api-fixture.ts';
 import { cidOf, RAW, sampleUpload } from '../support/car-builder.ts';
 import { BATCH_ROOT, PIECE_CID, seedAggregate, seedDeal } from '../support/seed-rows.ts';

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type ServerDeps } from '../../src/api/server.ts';
-import { receiveCar, type ReceiveDeps } from '../../src/aggregate/receive.ts';
+import { receiveCar, type ReceiveDeps } from '../../src/aggregate/receive/receive.ts';
 import type { Clock } from '../../src/clock.ts';
 import { insertProvider } from '../../src/deals/providers/provider-store.ts';
 import { createPieceTokens } from '../../src/deals/send/piece-token.ts';

@@ -1,5 +1,5 @@
 import { Piece } from '@web3-storage/data-segment';
-import type { VirtualCar } from '../../src/aggregate/virtual-car.ts';
+import type { VirtualCar } from '../../src/aggregate/bytes/virtual-car.ts';
 import { header, rawBlock, section, sections, type Block } from './car-builder.ts';
 import { BATCH_ROOT } from './seed-rows.ts';
 import { CID } from 'multiformats/cid';

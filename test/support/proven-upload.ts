@@ -1,4 +1,4 @@
-import { findPath, rootsFromBytes } from '../../src/aggregate/prove.ts';
+import { findPath, rootsFromBytes } from '../../src/aggregate/bytes/prove.ts';
 import type { InclusionProof } from '../../src/filecoin/inclusion-proof.ts';
 import { car, type Block } from './car-builder.ts';
 import { memoryAggregate } from './memory-aggregate.ts';

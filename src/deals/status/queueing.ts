@@ -1,4 +1,4 @@
-import { nextSealTime, type OpenAggregate, type SealRules } from '../../aggregate/sealing.ts';
+import { nextSealTime, type OpenAggregate, type SealRules } from '../../aggregate/place/placement-rules.ts';
 import type { AggregateState, UploadState } from '../../db/tables.ts';
 import { unreachable } from '../../errors.ts';
 import { formatOffsetTime } from './time-format.ts';

@@ -1,0 +1,114 @@
+import type { Kysely } from 'kysely';
+import { CID } from 'multiformats/cid';
+import { carV1Header } from '../../filecoin/car.ts';
+import type { DB } from '../../db/tables.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import { LadingError } from '../../errors.ts';
+import { CAR_HEADER_BYTES } from '../place/placement-rules.ts';
+import { listRunParts } from './run-extents.ts';
+
+/** What is known of an aggregate once its tree is stored; a sealed row has this shape. Bytes. */
+export interface CarOutline {
+  id: bigint;
+  batchRoot: string;
+  /** Header and runs. */
+  lengthBytes: number;
+  treeKey: string;
+  treeBytes: number;
+}
+
+/** An aggregate's CAR that exists only as ranges of stored objects. */
+export interface VirtualCar {
+  readonly carBytes: number;
+  /** Bytes `start` to `end` (exclusive), in chunks. Throws `RANGE_OUTSIDE_CAR`, and what the store throws. */
+  readRange(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+}
+
+interface Sources {
+  db: Kysely<DB>;
+  store: ObjectStore;
+}
+
+/** A range of a stored object, or bytes that are stored nowhere. */
+type Extent = { kind: 'bytes'; bytes: Uint8Array } | { kind: 'object'; key: string; offset: number; length: number };
+
+/** Runs looked up at once: a few hundred rows of a hundred bytes. */
+const RUNS_PER_LOOKUP = 256;
+
+export function openVirtualCar(sources: Sources, outline: CarOutline): VirtualCar {
+  const carBytes = outline.lengthBytes + outline.treeBytes;
+  return {
+    carBytes,
+    async *readRange(start, end, signal) {
+      if (!(start >= 0 && start <= end && end <= carBytes)) {
+        const details = { start, end, carBytes };
+        throw new LadingError('RANGE_OUTSIDE_CAR', `bytes ${start} to ${end} are not within ${carBytes}`, { details });
+      }
+      for await (const extent of extentsOf(sources.db, outline, { start, end })) {
+        signal?.throwIfAborted();
+        yield* readExtent(sources.store, extent, signal);
+      }
+    },
+  };
+}
+
+interface Range {
+  start: number;
+  end: number;
+}
+
+async function* readExtent(store: ObjectStore, extent: Extent, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  if (extent.kind === 'bytes') {
+    yield extent.bytes;
+    return;
+  }
+  for await (const chunk of store.read(extent.key, extent.offset, extent.length)) {
+    signal?.throwIfAborted();
+    yield chunk;
+  }
+}
+
+async function* extentsOf(db: Kysely<DB>, outline: CarOutline, range: Range): AsyncGenerator<Extent> {
+  if (range.start === range.end) return;
+  if (range.start < CAR_HEADER_BYTES) {
+    const header = carV1Header(CID.parse(outline.batchRoot));
+    yield { kind: 'bytes', bytes: header.subarray(range.start, range.end) };
+  }
+  const runs = clip(range, { start: CAR_HEADER_BYTES, end: outline.lengthBytes });
+  if (runs !== undefined) yield* runExtents(db, outline, runs);
+  const tree = clip(range, { start: outline.lengthBytes, end: outline.lengthBytes + outline.treeBytes });
+  if (tree === undefined) return;
+  const offset = tree.start - outline.lengthBytes;
+  yield { kind: 'object', key: outline.treeKey, offset, length: tree.end - tree.start };
+}
+
+/** The part of `range` within `bounds`; undefined if it is empty. */
+function clip(range: Range, bounds: Range): Range | undefined {
+  const start = Math.max(range.start, bounds.start);
+  const end = Math.min(range.end, bounds.end);
+  return start < end ? { start, end } : undefined;
+}
+
+/** Extents of runs that cover the range; throws `RUN_GAP` unless the stored parts follow each other without one. */
+async function* runExtents(db: Kysely<DB>, outline: CarOutline, range: Range): AsyncGenerator<Extent> {
+  let next = range.start;
+  while (next < range.end) {
+    const before = next;
+    const parts = await listRunParts(db, outline.id, { fromByte: next, endByte: range.end, runs: RUNS_PER_LOOKUP });
+    for (const part of parts) {
+      const covered = clip({ start: next, end: range.end }, { start: part.offset, end: part.offset + part.length });
+      if (covered === undefined) continue;
+      if (covered.start !== next) throw runGap(outline.id, next);
+      next = covered.end;
+      const offset = part.objectOffset + covered.start - part.offset;
+      yield { kind: 'object', key: part.objectKey, offset, length: covered.end - covered.start };
+    }
+    if (next === before) throw runGap(outline.id, next);
+  }
+}
+
+function runGap(aggregateId: bigint, at: number): LadingError {
+  return new LadingError('RUN_GAP', `no stored part holds byte ${at} of aggregate ${aggregateId}`, {
+    details: { aggregateId: aggregateId.toString(), at },
+  });
+}

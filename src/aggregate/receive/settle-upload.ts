@@ -1,0 +1,124 @@
+import type { Kysely } from 'kysely';
+import type { DB, UploadState } from '../../db/tables.ts';
+import { unreachable } from '../../errors.ts';
+import type { Jobs } from '../../jobs.ts';
+import type { TrackedSection } from './dag-tracker.ts';
+import * as parts from './part-store.ts';
+import { checkRunBytes, type ReceiveLimits } from './receive-limits.ts';
+import * as rows from './upload-store.ts';
+
+/** What one received CAR does to the upload of its root. */
+type Step = 'take-whole' | 'add-part' | 'own';
+
+/** Pure. A complete upload changes no more; a complete CAR makes any other one complete by itself. */
+export function decideUpload(state: UploadState | undefined, complete: boolean): Step {
+  switch (state) {
+    case 'waiting':
+    case 'stowed':
+      return 'own';
+    case undefined:
+    case 'incomplete':
+    case 'failed':
+      return complete ? 'take-whole' : 'add-part';
+    default:
+      return unreachable(state);
+  }
+}
+
+export interface SettleInput {
+  root: string;
+  owner: string;
+  facts: rows.UploadFacts & { sections(): Iterable<TrackedSection> };
+  /** Undefined when the bytes were not kept, because the upload was seen complete. */
+  objectKey: string | undefined;
+  limits: Pick<ReceiveLimits, 'maxRunBytes'>;
+  at: Date;
+}
+
+export interface Settled {
+  uploadId: bigint;
+  complete: boolean;
+  /** Objects that nobody needs any more: ours, or those of parts that a complete CAR replaces. */
+  unneeded: string[];
+}
+
+interface Claimed {
+  trx: Kysely<DB>;
+  input: SettleInput;
+  uploadId: bigint;
+  /** Null when this transaction made it. */
+  from: UploadState | null;
+}
+
+/**
+ * Everything the database learns from one received CAR, within the caller's transaction: owner, upload, parts, event,
+ * and the job that wakes stowing. Uploads of one root wait for each other on its row, so that the part that makes it
+ * complete sees all others. Throws `UPLOAD_TOO_LARGE`, `PART_TOO_SCATTERED`.
+ */
+export async function settleUpload(trx: Kysely<DB>, jobs: Pick<Jobs, 'send'>, input: SettleInput): Promise<Settled> {
+  const claimed = await claim(trx, input);
+  await rows.addOwner(trx, claimed.uploadId, input.owner, input.at);
+  const settled = await applyStep(claimed);
+  if (settled.completed) await jobs.send(trx, 'stow', {});
+  return { uploadId: claimed.uploadId, complete: settled.complete, unneeded: settled.unneeded };
+}
+
+async function claim(trx: Kysely<DB>, input: SettleInput): Promise<Claimed> {
+  // Looked up first: an insert that conflicts would use up an id of the sequence each time.
+  const known = await rows.findUpload(trx, input.root);
+  const created = known === undefined ? await rows.insertUpload(trx, input.root, input.facts, input.at) : undefined;
+  if (created !== undefined) return { trx, input, uploadId: created, from: null };
+  const found = await rows.claimUpload(trx, input.root);
+  if (found === undefined) throw new Error(`the upload ${input.root} was deleted: uploads never are`);
+  return { trx, input, uploadId: found.id, from: found.state };
+}
+
+interface Applied {
+  complete: boolean;
+  /** It became complete in this transaction. */
+  completed: boolean;
+  unneeded: string[];
+}
+
+async function applyStep(claimed: Claimed): Promise<Applied> {
+  const { facts, objectKey } = claimed.input;
+  const step = decideUpload(claimed.from ?? undefined, facts.missing === undefined);
+  if (step === 'own') {
+    return { complete: true, completed: false, unneeded: objectKey === undefined ? [] : [objectKey] };
+  }
+  if (objectKey === undefined) throw new Error(`the upload ${claimed.input.root} was complete, and is no more`);
+  return step === 'take-whole' ? takeWhole(claimed, objectKey) : addPart(claimed, objectKey);
+}
+
+async function takeWhole(claimed: Claimed, objectKey: string): Promise<Applied> {
+  const { trx, input, uploadId } = claimed;
+  const { runBytes, blockCount } = input.facts;
+  const unneeded = claimed.from === null ? [] : await parts.deleteSpareParts(trx, uploadId);
+  const whole = { objectKey, offset: 0, lengthBytes: runBytes, blockCount };
+  await parts.insertParts(trx, uploadId, [whole], { at: input.at, firstSeq: 0 });
+  await becomes(claimed, input.facts);
+  return { complete: true, completed: true, unneeded };
+}
+
+async function addPart(claimed: Claimed, objectKey: string): Promise<Applied> {
+  const { trx, input, uploadId, from } = claimed;
+  const ranges = await parts.addPartBlocks(trx, uploadId, { objectKey, sections: input.facts.sections() });
+  await parts.insertParts(trx, uploadId, ranges, { at: input.at });
+  const sum = await parts.sumParts(trx, uploadId);
+  checkRunBytes(sum.runBytes, input.limits);
+  const missing = await parts.followLinks(trx, uploadId, input.root);
+  const totals = missing === undefined ? await parts.placeParts(trx, uploadId) : { ...sum, dagBytes: 0 };
+  const isNew = ranges.length > 0;
+  if (from !== 'incomplete' || missing === undefined) await becomes(claimed, { ...totals, missing });
+  else if (isNew) await rows.updateMissing(trx, uploadId, missing, input.at);
+  return { complete: missing === undefined, completed: missing === undefined, unneeded: isNew ? [] : [objectKey] };
+}
+
+/** The row of a new upload says already what it is, unless following its links told more. */
+async function becomes({ trx, input, uploadId, from }: Claimed, facts: rows.UploadFacts): Promise<void> {
+  if (from !== null && !(await rows.advanceUpload(trx, { id: uploadId, state: from }, facts, input.at))) {
+    throw new Error(`the upload ${input.root} left the state ${from} while its row was locked`);
+  }
+  if (from === null && facts.missing !== undefined) await rows.updateMissing(trx, uploadId, facts.missing, input.at);
+  await rows.insertUploadEvent(trx, uploadId, { from, facts, at: input.at });
+}
