@@ -9,7 +9,7 @@ create type deal_state as enum ('signed', 'sent', 'accepted', 'published', 'acti
 
 create type provider_state as enum ('enabled', 'paused', 'removed');
 
-create type upload_state as enum ('incomplete', 'waiting', 'stowed', 'failed');
+create type upload_state as enum ('incomplete', 'waiting', 'stowed', 'failed', 'removed');
 
 create table aggregates (
   id bigint not null generated always as identity,
@@ -28,14 +28,19 @@ create table aggregates (
   opened_at timestamp with time zone not null,
   sealed_at timestamp with time zone,
   changed_at timestamp with time zone not null,
-  constraint aggregates_car_is_its_parts CHECK ((car_bytes = (length_bytes + tree_bytes))),
+  filler_bytes bigint not null default 0,
+  released_at timestamp with time zone,
+  proofs_key text,
+  constraint aggregates_car_is_its_parts CHECK ((car_bytes = ((length_bytes + filler_bytes) + tree_bytes))),
   constraint aggregates_closed_not_empty CHECK (((state = 'open'::aggregate_state) OR (entry_count > 0))),
   constraint aggregates_entries_counted CHECK (((entry_count >= 0) AND ((entry_count = 0) = (oldest_accepted_at IS NULL)))),
+  constraint aggregates_filler_not_negative CHECK ((filler_bytes >= 0)),
   constraint aggregates_piece_holds_car CHECK (((piece_bytes >= 128) AND ((piece_bytes & (piece_bytes - 1)) = 0) AND (car_bytes <= ((piece_bytes / 128) * 127)) AND ((piece_bytes = 128) OR (car_bytes > ((piece_bytes / 256) * 127))))),
   constraint aggregates_reason_known CHECK ((seal_reason = ANY (ARRAY['full'::text, 'age'::text, 'force_age'::text, 'operator'::text]))),
   constraint aggregates_reason_once_closed CHECK (((state = 'open'::aggregate_state) = (seal_reason IS NULL))),
+  constraint aggregates_released_has_proofs CHECK (((released_at IS NULL) OR ((state = 'sealed'::aggregate_state) AND (proofs_key IS NOT NULL)))),
   constraint aggregates_sealed_is_whole CHECK ((((state = 'sealed'::aggregate_state) = (piece_cid IS NOT NULL)) AND (num_nulls(tree_key, tree_bytes, batch_root, car_bytes, piece_cid, piece_bytes, sealed_at) = ANY (ARRAY[0, 7])))),
-  constraint aggregates_within_capacity CHECK (((length_bytes >= 59) AND (length_bytes <= capacity_bytes))),
+  constraint aggregates_within_capacity CHECK (((length_bytes >= 59) AND ((length_bytes + filler_bytes) <= capacity_bytes))),
   constraint aggregates_pkey PRIMARY KEY (id)
 );
 
@@ -55,6 +60,32 @@ create table chunks (
   constraint chunks_root_is_node CHECK ((length(root) = 32)),
   constraint chunks_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
   constraint chunks_pkey PRIMARY KEY (aggregate_id, index)
+);
+
+create table cut_extents (
+  upload_id bigint not null,
+  cut integer not null,
+  seq integer not null,
+  object_key text not null,
+  object_offset bigint not null,
+  length_bytes bigint not null,
+  constraint cut_extents_not_empty CHECK ((length_bytes > 0)),
+  constraint cut_extents_offset_not_negative CHECK ((object_offset >= 0)),
+  constraint cut_extents_seq_not_negative CHECK ((seq >= 0)),
+  constraint cut_extents_of_cut FOREIGN KEY (upload_id, cut) REFERENCES cuts(upload_id, cut) ON DELETE CASCADE,
+  constraint cut_extents_pkey PRIMARY KEY (upload_id, cut, seq)
+);
+
+create table cuts (
+  upload_id bigint not null,
+  cut integer not null,
+  run_bytes bigint not null,
+  block_count bigint not null,
+  constraint cuts_have_blocks CHECK ((block_count > 0)),
+  constraint cuts_not_empty CHECK ((run_bytes > 0)),
+  constraint cuts_number_not_negative CHECK ((cut >= 0)),
+  constraint cuts_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint cuts_pkey PRIMARY KEY (upload_id, cut)
 );
 
 create table deals (
@@ -178,9 +209,12 @@ create table placements (
   offset_bytes bigint not null,
   length_bytes bigint not null,
   selector text,
+  cut integer,
+  topped_up boolean not null default false,
   constraint placements_not_empty CHECK ((length_bytes > 0)),
   constraint placements_offset_after_header CHECK ((offset_bytes >= 59)),
   constraint placements_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint placements_of_cut FOREIGN KEY (upload_id, cut) REFERENCES cuts(upload_id, cut),
   constraint placements_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
   constraint placements_pkey PRIMARY KEY (aggregate_id, seq),
   constraint placements_offset_unique UNIQUE (aggregate_id, offset_bytes),
@@ -293,6 +327,8 @@ CREATE INDEX events_of_upload ON public.events USING btree (upload_id, "position
 
 CREATE INDEX placements_of_upload ON public.placements USING btree (upload_id);
 
+CREATE UNIQUE INDEX placements_once ON public.placements USING btree (upload_id, COALESCE(cut, '-1'::integer)) WHERE (NOT topped_up);
+
 CREATE INDEX uploads_incomplete ON public.uploads USING btree (changed_at, id) WHERE (state = 'incomplete'::upload_state);
 
 CREATE INDEX uploads_waiting ON public.uploads USING btree (changed_at, id) WHERE (state = 'waiting'::upload_state);
@@ -347,11 +383,15 @@ CREATE CONSTRAINT TRIGGER aggregates_change_has_event AFTER INSERT OR UPDATE OF 
 
 CREATE CONSTRAINT TRIGGER deals_change_has_event AFTER INSERT OR UPDATE OF state ON public.deals DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION deal_has_event();
 
-comment on table aggregates is 'One CARv1 each: 59 bytes of header, runs, batch tree. Written by stow and seal; read by all later stages; never deleted. length_bytes counts header and runs; piece_bytes is the padded size, the smallest power of two that holds the CAR.';
+comment on table aggregates is 'One CARv1 each: 59 bytes of header, runs, filler, batch tree. Written by stow, seal and release; read by all later stages; never deleted. length_bytes counts header and runs; filler_bytes are sections of one raw block of zeros; piece_bytes is the padded size, the smallest power of two that holds the CAR; released_at: its bytes are not kept from then on, and its proofs are in the object proofs_key.';
 
 comment on table chain_cursors is 'How far a reader of the chain has come. Written and read by watch, in the transaction of what it found.';
 
 comment on table chunks is 'CommP subtree roots of an aggregate''s aligned chunks of 127 * 2^18 bytes, as far as they are known; an aggregate of one chunk has none. Written by hash as the aggregate grows, and by seal what needed the batch tree (chunk 0, the last ones), never changed or deleted; read by seal and by proofs.';
+
+comment on table cut_extents is 'The bytes of a cut in order, as ranges of store objects that the parts of its upload name too. Written with the cut; deleted when the bytes are released.';
+
+comment on table cuts is 'Parts of an upload that no aggregate could hold whole. Each is a run by itself: the root and all ancestors of its blocks, then its own blocks, in stored order. Written by cut in one transaction for all of an upload; read by stow, seal, proofs and status; deleted only while none of the upload is placed.';
 
 comment on table deals is 'One proposal each, its exact signed bytes committed before any byte left. Written by propose, send and watch by compare-and-set on state; never deleted. settled_at: from then on nothing more can come of it. maybe_received: bytes may have reached the provider in an attempt without a definite answer.';
 
@@ -367,7 +407,7 @@ comment on table part_blocks is 'Blocks held of uploads that are not complete, b
 
 comment on table parts is 'Stored sections of an upload: canonical CAR sections (first occurrence of each CID, minimal varints, no header) in a range of a store object. No block is in two parts of one upload. Written by receive; read by seal and piece serving. run_seq: place in the upload''s run, null while the upload is incomplete; id gives the order of acceptance.';
 
-comment on table placements is 'Where an upload''s run lies in an aggregate: never moved, never deleted. Written by stow, selector by seal; read by seal, piece serving and the API.';
+comment on table placements is 'Where a run lies in an aggregate: never moved, never deleted. Written by stow, selector by seal; read by seal, piece serving and the API. cut: the part of the upload, null when it is whole; topped_up: placed once more to bring a small aggregate to the smallest piece that providers take.';
 
 comment on table policies is 'Deal policy, a new row each change, the highest version rules. Prices are attoFIL per GiB per epoch. Written by operators; read by propose; never deleted.';
 

@@ -39,7 +39,7 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type ProviderState = "enabled" | "paused" | "removed";
 
-export type UploadState = "failed" | "incomplete" | "stowed" | "waiting";
+export type UploadState = "failed" | "incomplete" | "removed" | "stowed" | "waiting";
 
 export interface Aggregates {
   batch_root: string | null;
@@ -47,12 +47,15 @@ export interface Aggregates {
   car_bytes: bigint | null;
   changed_at: Date;
   entry_count: number;
+  filler_bytes: Generated<bigint>;
   id: Generated<bigint>;
   length_bytes: bigint;
   oldest_accepted_at: Date | null;
   opened_at: Date;
   piece_bytes: bigint | null;
   piece_cid: string | null;
+  proofs_key: string | null;
+  released_at: Date | null;
   seal_reason: string | null;
   sealed_at: Date | null;
   state: AggregateState;
@@ -71,6 +74,22 @@ export interface Chunks {
   aggregate_id: bigint;
   index: number;
   root: Buffer;
+}
+
+export interface CutExtents {
+  cut: number;
+  length_bytes: bigint;
+  object_key: string;
+  object_offset: bigint;
+  seq: number;
+  upload_id: bigint;
+}
+
+export interface Cuts {
+  block_count: bigint;
+  cut: number;
+  run_bytes: bigint;
+  upload_id: bigint;
 }
 
 export interface Deals {
@@ -167,10 +186,12 @@ export interface Parts {
 
 export interface Placements {
   aggregate_id: bigint;
+  cut: number | null;
   length_bytes: bigint;
   offset_bytes: bigint;
   selector: string | null;
   seq: number;
+  topped_up: Generated<boolean>;
   upload_id: bigint;
 }
 
@@ -234,6 +255,8 @@ export interface DB {
   aggregates: Aggregates;
   chain_cursors: ChainCursors;
   chunks: Chunks;
+  cut_extents: CutExtents;
+  cuts: Cuts;
   deals: Deals;
   events: Events;
   network: Network;

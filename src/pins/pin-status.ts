@@ -12,6 +12,7 @@ export function pinStatus(state: UploadState): PinStatus {
     case 'stowed':
       return 'pinned';
     case 'failed':
+    case 'removed':
       return 'failed';
     default:
       return unreachable(state);

@@ -31,6 +31,8 @@ export const valid = {
   aggregates: { state: 'open', capacity_bytes: 1_000, length_bytes: 59, entry_count: 0, opened_at: AT, changed_at: AT },
   placements: { aggregate_id: 1, seq: 0, upload_id: 1, offset_bytes: 59, length_bytes: 100 },
   chunks: { aggregate_id: 1, index: 0, root: Buffer.alloc(32) },
+  cuts: { upload_id: 1, cut: 0, run_bytes: 100, block_count: 1 },
+  cut_extents: { upload_id: 1, cut: 0, seq: 0, object_key: 'runs/1', object_offset: 0, length_bytes: 100 },
   providers: { id: 'f01000', state: 'enabled', address_source: 'manual', added_at: AT },
   policies: {
     replicas: 3,

@@ -10,7 +10,7 @@ import * as rows from './upload-store.ts';
 /** What one received CAR does to the upload of its root. */
 type Step = 'take-whole' | 'add-part' | 'own';
 
-/** Pure. A complete upload changes no more; a complete CAR makes any other one complete by itself. */
+/** Pure. A complete upload changes no more; a complete CAR makes any other one, a removed one too, complete by itself. */
 export function decideUpload(state: UploadState | undefined, complete: boolean): Step {
   switch (state) {
     case 'waiting':
@@ -19,6 +19,7 @@ export function decideUpload(state: UploadState | undefined, complete: boolean):
     case undefined:
     case 'incomplete':
     case 'failed':
+    case 'removed':
       return complete ? 'take-whole' : 'add-part';
     default:
       return unreachable(state);

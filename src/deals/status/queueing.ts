@@ -30,6 +30,7 @@ export interface QueueingFacts {
 type Reason =
   | 'incomplete'
   | 'failed'
+  | 'removed'
   | 'waiting_for_aggregate'
   | 'aggregate_filling'
   | 'sealing'
@@ -59,6 +60,8 @@ export function queueing(facts: QueueingFacts, rules: SealRules): Queueing {
       return { ...NOTHING_KNOWN, reason: 'incomplete', ...missingOf(facts) };
     case 'failed':
       return { ...NOTHING_KNOWN, reason: 'failed', ...missingOf(facts), failure: facts.failure ?? 'unknown' };
+    case 'removed':
+      return { ...NOTHING_KNOWN, reason: 'removed' };
     case 'waiting':
       return { ...NOTHING_KNOWN, reason: 'waiting_for_aggregate', position: facts.position ?? null };
     case 'stowed':
