@@ -337,6 +337,16 @@ CREATE INDEX wanted_blocks_came ON public.wanted_blocks USING btree (upload_id) 
 
 CREATE INDEX wanted_blocks_in_order ON public.wanted_blocks USING btree (upload_id, id);
 
+create view aggregate_replicas as
+ SELECT a.id AS aggregate_id,
+    count(d.id) FILTER (WHERE d.state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state]))::integer AS live_replicas,
+    count(d.id) FILTER (WHERE d.state = 'active'::deal_state)::integer AS active_replicas,
+    max(d.changed_at) FILTER (WHERE d.state = 'active'::deal_state) AS last_active_at
+   FROM aggregates a
+     LEFT JOIN deals d ON d.aggregate_id = a.id
+  WHERE a.state = 'sealed'::aggregate_state
+  GROUP BY a.id;
+
 create view outbox as
  SELECT "position",
     xid,
@@ -382,6 +392,8 @@ end $function$
 CREATE CONSTRAINT TRIGGER aggregates_change_has_event AFTER INSERT OR UPDATE OF state ON public.aggregates DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION aggregate_has_event();
 
 CREATE CONSTRAINT TRIGGER deals_change_has_event AFTER INSERT OR UPDATE OF state ON public.deals DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION deal_has_event();
+
+comment on view aggregate_replicas is 'How well each sealed aggregate is kept: deals that fill a slot, those that are active, and when the youngest of these became so. What topping up and releasing know of deals.';
 
 comment on table aggregates is 'One CARv1 each: 59 bytes of header, runs, filler, batch tree. Written by stow, seal and release; read by all later stages; never deleted. length_bytes counts header and runs; filler_bytes are sections of one raw block of zeros; piece_bytes is the padded size, the smallest power of two that holds the CAR; released_at: its bytes are not kept from then on, and its proofs are in the object proofs_key.';
 

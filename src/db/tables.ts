@@ -41,6 +41,13 @@ export type ProviderState = "enabled" | "paused" | "removed";
 
 export type UploadState = "failed" | "incomplete" | "removed" | "stowed" | "waiting";
 
+export interface AggregateReplicas {
+  active_replicas: number | null;
+  aggregate_id: bigint | null;
+  last_active_at: Date | null;
+  live_replicas: number | null;
+}
+
 export interface Aggregates {
   batch_root: string | null;
   capacity_bytes: bigint;
@@ -252,6 +259,7 @@ export interface WantedBlocks {
 }
 
 export interface DB {
+  aggregate_replicas: AggregateReplicas;
   aggregates: Aggregates;
   chain_cursors: ChainCursors;
   chunks: Chunks;
