@@ -1,11 +1,29 @@
+import { benchBatchTree } from './batch-tree.ts';
+import { benchChoose } from './choose.ts';
 import { benchCommp } from './commp.ts';
+import { benchHugeDag } from './huge-dag.ts';
+import { benchPiece } from './piece.ts';
+import { benchReceive } from './receive.ts';
 import { benchSeal } from './seal.ts';
+import { benchStow } from './stow.ts';
+import { benchSmallUploads } from './small-uploads.ts';
+import { benchUpload } from './upload.ts';
+import { benchWatch } from './watch.ts';
 
 type Bench = (...options: string[]) => Record<string, unknown> | Promise<Record<string, unknown>>;
 
 const benches = new Map<string, Bench>([
+  ['batch-tree', benchBatchTree],
+  ['choose', benchChoose],
   ['commp', benchCommp],
+  ['huge-dag', benchHugeDag],
+  ['piece', benchPiece],
+  ['receive', benchReceive],
   ['seal', benchSeal],
+  ['stow', benchStow],
+  ['small-uploads', benchSmallUploads],
+  ['upload', benchUpload],
+  ['watch', benchWatch],
 ]);
 
 const [name = '', ...options] = process.argv.slice(2);

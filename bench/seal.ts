@@ -2,8 +2,6 @@ import { createHash } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { CID } from 'multiformats/cid';
 import * as raw from 'multiformats/codecs/raw';
@@ -27,14 +25,13 @@ import { openLocalStore } from '../src/storage/local-store.ts';
 import { keyToFile } from '../src/storage/object-key.ts';
 import type { ObjectStore } from '../src/storage/store.ts';
 import { rounded } from './measure.ts';
+import { describeLoop, watchLoop, type LoopSeen } from './watch-loop.ts';
 
 const MIB = 1024 * 1024;
 const OBJECT_KEY = 'runs/bench';
 /** All of an aggregate's uploads together, whatever its size. */
 const UPLOADS = 1_024;
 const DAY_MS = 86_400_000;
-/** For a look at how long the machine itself keeps an idle event loop waiting. */
-const IDLE_MS = 2_000;
 const never = new AbortController().signal;
 
 /** The store with a count of what is read from it. */
@@ -42,8 +39,8 @@ function counting(store: ObjectStore) {
   let bytesRead = 0;
   const counted: ObjectStore = {
     stage: (key) => store.stage(key),
-    async *read(key, offset, length) {
-      for await (const chunk of store.read(key, offset, length)) {
+    async *read(key, offset, length, options) {
+      for await (const chunk of store.read(key, offset, length, options)) {
         bytesRead += chunk.length;
         yield chunk;
       }
@@ -101,21 +98,12 @@ async function insertUploads(db: Kysely<DB>, from: number, end: number, runBytes
   await db.insertInto('parts').values(parts).execute();
 }
 
-/** How long the event loop was held, in ms: by us, or because something else had the core. */
-interface LoopDelay {
-  p99: number;
-  max: number;
-}
-
-async function timed<T>(act: () => Promise<T>): Promise<{ value: T; seconds: number; loop: LoopDelay }> {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
+async function timed<T>(act: () => Promise<T>): Promise<{ value: T; seconds: number; loop: LoopSeen }> {
+  await using watch = await watchLoop();
   const start = performance.now();
   const value = await act();
   const seconds = (performance.now() - start) / 1000;
-  delay.disable();
-  const loop = { p99: rounded(delay.percentile(99) / 1e6), max: rounded(delay.max / 1e6) };
-  return { value, seconds, loop };
+  return { value, seconds, loop: await watch.read() };
 }
 
 /** The rules of mainnet for a piece of this size, but for ages: nothing here waits for them. */
@@ -167,7 +155,6 @@ export async function benchSeal(size = '32GiB'): Promise<Record<string, unknown>
       return await findSealed(db, id);
     });
     const readBytes = takeBytes();
-    const idle = await timed(() => sleep(IDLE_MS));
     if (sealing.value?.pieceBytes !== pieceBytes) throw new Error('the aggregate is not sealed to a full piece');
 
     const hashRate = hashedBytes / MIB / growing.seconds;
@@ -175,9 +162,8 @@ export async function benchSeal(size = '32GiB'): Promise<Record<string, unknown>
       `Sealing a piece of ${formatBytes(pieceBytes)} of ${UPLOADS} uploads after its last upload, ${process.arch}`,
     );
     console.log(`  hashed as it grew  ${formatBytes(hashedBytes)} at ${hashRate.toFixed(0)} MiB/s`);
-    const loops = Object.entries({ hash: growing.loop, seal: sealing.loop, idle: idle.loop });
-    const loopTexts = loops.map(([during, { p99, max }]) => `${during} ${p99} / ${max}`);
-    console.log(`  event loop held    ${loopTexts.join(', ')} ms (p99 / max)`);
+    console.log(`  loop, hashing      ${describeLoop(growing.loop)}`);
+    console.log(`  loop, sealing      ${describeLoop(sealing.loop)}`);
     console.log(`  sealing            ${sealing.seconds.toFixed(2)} s`);
     console.log(`  read for it        ${(readBytes / MIB).toFixed(1)} MiB`);
     return {
@@ -187,7 +173,7 @@ export async function benchSeal(size = '32GiB'): Promise<Record<string, unknown>
       seal_s: rounded(sealing.seconds),
       read_mib: rounded(readBytes / MIB),
       hash_mib_per_s: rounded(hashRate),
-      loop_delay_ms: Object.fromEntries(loops),
+      loop_delay_ms: { hash: growing.loop, seal: sealing.loop },
       rss_mib: Math.round(process.memoryUsage.rss() / MIB),
     };
   } finally {

@@ -44,12 +44,64 @@ create table aggregates (
   constraint aggregates_pkey PRIMARY KEY (id)
 );
 
+create table audit (
+  id bigint not null generated always as identity,
+  at timestamp with time zone not null,
+  actor text not null,
+  action text not null,
+  subject text not null,
+  reason text,
+  detail jsonb,
+  constraint audit_actor_given CHECK ((actor <> ''::text)),
+  constraint audit_pkey PRIMARY KEY (id)
+);
+
 create table chain_cursors (
   name text not null,
   height bigint not null,
   tipset text[] not null,
   at timestamp with time zone not null,
   constraint chain_cursors_pkey PRIMARY KEY (name)
+);
+
+create table chain_differences (
+  id bigint not null generated always as identity,
+  deal_id uuid not null,
+  kind text not null,
+  detail text not null,
+  epoch bigint not null,
+  tipset text[] not null,
+  found_at timestamp with time zone not null,
+  cleared_at timestamp with time zone,
+  constraint chain_differences_kind_known CHECK ((kind = ANY (ARRAY['untold'::text, 'absent'::text, 'another_proposal'::text, 'nodes_disagree'::text]))),
+  constraint chain_differences_deal_id_fkey FOREIGN KEY (deal_id) REFERENCES deals(id),
+  constraint chain_differences_pkey PRIMARY KEY (id)
+);
+
+create table chain_freshness (
+  singleton boolean not null default true,
+  as_of timestamp with time zone,
+  epoch bigint,
+  degraded_since timestamp with time zone,
+  degraded_reason text,
+  limited text,
+  looked_at timestamp with time zone not null,
+  constraint chain_freshness_epoch_with_time CHECK (((as_of IS NULL) = (epoch IS NULL))),
+  constraint chain_freshness_since_with_reason CHECK (((degraded_since IS NULL) = (degraded_reason IS NULL))),
+  constraint chain_freshness_single_row CHECK (singleton),
+  constraint chain_freshness_pkey PRIMARY KEY (singleton)
+);
+
+create table choices (
+  id bigint not null generated always as identity,
+  aggregate_id bigint not null,
+  at timestamp with time zone not null,
+  policy_version integer not null,
+  chosen jsonb not null,
+  refused jsonb not null,
+  constraint choices_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint choices_policy_version_fkey FOREIGN KEY (policy_version) REFERENCES policies(version),
+  constraint choices_pkey PRIMARY KEY (id)
 );
 
 create table chunks (
@@ -88,6 +140,25 @@ create table cuts (
   constraint cuts_pkey PRIMARY KEY (upload_id, cut)
 );
 
+create table damage (
+  id bigint not null generated always as identity,
+  object_key text not null,
+  object_offset bigint not null,
+  length_bytes bigint not null,
+  upload_id bigint,
+  aggregate_id bigint,
+  what text not null,
+  found_at timestamp with time zone not null,
+  cleared_at timestamp with time zone,
+  constraint damage_not_empty CHECK ((length_bytes > 0)),
+  constraint damage_of_one_thing CHECK ((num_nonnulls(upload_id, aggregate_id) = 1)),
+  constraint damage_offset_not_negative CHECK ((object_offset >= 0)),
+  constraint damage_told CHECK ((what <> ''::text)),
+  constraint damage_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint damage_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES uploads(id),
+  constraint damage_pkey PRIMARY KEY (id)
+);
+
 create table deals (
   id uuid not null,
   aggregate_id bigint not null,
@@ -117,8 +188,14 @@ create table deals (
   settled_at timestamp with time zone,
   created_at timestamp with time zone not null,
   changed_at timestamp with time zone not null,
+  offline boolean not null default false,
+  called_off_at timestamp with time zone,
+  next_status_at timestamp with time zone,
+  said_status text,
+  said_at timestamp with time zone,
+  said_publish_message text,
   constraint deals_active_has_sector CHECK (((state <> ALL (ARRAY['active'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])) OR COALESCE((sector_start_epoch >= 0), false))),
-  constraint deals_dead_is_settled CHECK (((settled_at IS NOT NULL) OR (state <> ALL (ARRAY['rejected'::deal_state, 'abandoned'::deal_state, 'missed'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])))),
+  constraint deals_dead_is_settled CHECK (((settled_at IS NOT NULL) OR (state <> ALL (ARRAY['rejected'::deal_state, 'abandoned'::deal_state, 'missed'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])) OR ((state = 'abandoned'::deal_state) AND (called_off_at IS NOT NULL)))),
   constraint deals_end_has_reason CHECK (((state <> ALL (ARRAY['rejected'::deal_state, 'failed'::deal_state, 'abandoned'::deal_state, 'missed'::deal_state, 'expired'::deal_state, 'slashed'::deal_state])) OR (reason_code IS NOT NULL))),
   constraint deals_epochs_in_order CHECK (((start_epoch >= 0) AND (end_epoch > start_epoch))),
   constraint deals_generation_not_negative CHECK ((generation >= 0)),
@@ -232,8 +309,24 @@ create table policies (
   fast_retrieval boolean not null,
   created_at timestamp with time zone not null,
   created_by text not null,
+  max_per_org integer,
+  max_per_region integer,
+  allow_providers text[] not null default '{}'::text[],
+  deny_providers text[] not null default '{}'::text[],
+  max_in_flight_bytes bigint,
+  max_proposals_per_hour integer,
+  renew_before_epochs bigint not null default 129600,
+  call_off_after_seconds integer not null default 21600,
+  proposing boolean not null default true,
+  offline boolean not null default false,
+  constraint policies_call_off_sane CHECK ((call_off_after_seconds >= 60)),
   constraint policies_duration_in_actor_limits CHECK (((duration_epochs >= 518400) AND (duration_epochs <= 3680640))),
+  constraint policies_in_flight_sane CHECK ((max_in_flight_bytes > 0)),
+  constraint policies_org_cap_sane CHECK ((max_per_org >= 1)),
   constraint policies_prices_not_negative CHECK (((max_price >= (0)::numeric) AND (max_verified_price >= (0)::numeric))),
+  constraint policies_rate_sane CHECK ((max_proposals_per_hour >= 1)),
+  constraint policies_region_cap_sane CHECK ((max_per_region >= 1)),
+  constraint policies_renewal_sane CHECK (((renew_before_epochs >= 0) AND (renew_before_epochs <= 518400))),
   constraint policies_replicas_sane CHECK (((replicas >= 1) AND (replicas <= 100))),
   constraint policies_start_delay_sane CHECK (((start_delay_epochs >= 1) AND (start_delay_epochs <= 40320))),
   constraint policies_pkey PRIMARY KEY (version)
@@ -252,8 +345,42 @@ create table providers (
   resolve_error text,
   retry_at timestamp with time zone,
   failures integer not null default 0,
+  org text,
+  region text,
+  agent text,
+  seen_at timestamp with time zone,
+  transport text,
+  transport_at timestamp with time zone,
+  ask_price numeric(40,0),
+  ask_verified_price numeric(40,0),
+  ask_min_piece_bytes bigint,
+  ask_max_piece_bytes bigint,
+  ask_at timestamp with time zone,
+  constraint providers_ask_is_whole CHECK ((num_nulls(ask_price, ask_verified_price, ask_min_piece_bytes, ask_max_piece_bytes, ask_at) = ANY (ARRAY[0, 5]))),
   constraint providers_id_is_f0 CHECK ((id ~ '^f0[0-9]+$'::text)),
+  constraint providers_transport_known CHECK ((transport = ANY (ARRAY['libp2p'::text, 'https'::text]))),
   constraint providers_pkey PRIMARY KEY (id)
+);
+
+create table scrub_progress (
+  kind text not null,
+  after_id bigint not null,
+  read_bytes bigint not null,
+  pass_began_at timestamp with time zone not null,
+  pass_ended_at timestamp with time zone,
+  constraint scrub_progress_kind_known CHECK ((kind = ANY (ARRAY['parts'::text, 'trees'::text]))),
+  constraint scrub_progress_pkey PRIMARY KEY (kind)
+);
+
+create table transfers (
+  deal_id uuid not null,
+  served bytea not null,
+  served_bytes bigint not null,
+  begun_at timestamp with time zone not null,
+  moved_at timestamp with time zone not null,
+  constraint transfers_bytes_not_negative CHECK ((served_bytes >= 0)),
+  constraint transfers_deal_id_fkey FOREIGN KEY (deal_id) REFERENCES deals(id),
+  constraint transfers_pkey PRIMARY KEY (deal_id)
 );
 
 create table upload_owners (
@@ -279,7 +406,7 @@ create table uploads (
   created_at timestamp with time zone not null,
   changed_at timestamp with time zone not null,
   constraint uploads_failure_named CHECK (((state = 'failed'::upload_state) = (failure IS NOT NULL))),
-  constraint uploads_missing_named_while_incomplete CHECK ((((state = ANY (ARRAY['incomplete'::upload_state, 'failed'::upload_state])) = (missing_count IS NOT NULL)) AND ((missing_count IS NULL) = (missing_first IS NULL)) AND ((missing_count IS NULL) OR (missing_count > 0)))),
+  constraint uploads_missing_named_while_incomplete CHECK ((((state <> 'incomplete'::upload_state) OR (missing_count IS NOT NULL)) AND ((missing_count IS NULL) OR (state = ANY (ARRAY['incomplete'::upload_state, 'failed'::upload_state]))) AND ((missing_count IS NULL) = (missing_first IS NULL)) AND ((missing_count IS NULL) OR (missing_count > 0)))),
   constraint uploads_root_is_base32_v1 CHECK ((root ~ '^b[a-z2-7]+$'::text)),
   constraint uploads_run_known_once_complete CHECK ((((state = ANY (ARRAY['waiting'::upload_state, 'stowed'::upload_state])) = (run_bytes IS NOT NULL)) AND ((run_bytes IS NULL) = (dag_bytes IS NULL)) AND ((run_bytes IS NULL) = (block_count IS NULL)) AND ((run_bytes IS NULL) OR (run_bytes > 0)))),
   constraint uploads_pkey PRIMARY KEY (id),
@@ -295,9 +422,21 @@ create table wanted_blocks (
   constraint wanted_blocks_pkey PRIMARY KEY (upload_id, cid)
 );
 
+CREATE INDEX aggregates_kept ON public.aggregates USING btree (sealed_at, id) WHERE ((state = 'sealed'::aggregate_state) AND (released_at IS NULL));
+
 CREATE UNIQUE INDEX aggregates_piece_unique ON public.aggregates USING btree (piece_cid) WHERE (piece_cid IS NOT NULL);
 
 CREATE INDEX aggregates_unsealed ON public.aggregates USING btree (id) WHERE (state <> 'sealed'::aggregate_state);
+
+CREATE UNIQUE INDEX chain_differences_open ON public.chain_differences USING btree (deal_id) WHERE (cleared_at IS NULL);
+
+CREATE INDEX choices_of_aggregate ON public.choices USING btree (aggregate_id, id);
+
+CREATE INDEX cut_extents_of_object ON public.cut_extents USING btree (object_key);
+
+CREATE UNIQUE INDEX damage_open ON public.damage USING btree (object_key, object_offset) WHERE (cleared_at IS NULL);
+
+CREATE INDEX deals_by_age ON public.deals USING btree (created_at, id);
 
 CREATE UNIQUE INDEX deals_chain_id_unique ON public.deals USING btree (chain_deal_id) WHERE (chain_deal_id IS NOT NULL);
 
@@ -305,9 +444,17 @@ CREATE INDEX deals_ending ON public.deals USING btree (end_epoch) WHERE (state =
 
 CREATE INDEX deals_of_aggregate ON public.deals USING btree (aggregate_id);
 
+CREATE INDEX deals_of_client ON public.deals USING btree (client);
+
 CREATE UNIQUE INDEX deals_one_live_per_slot ON public.deals USING btree (aggregate_id, slot, generation) WHERE (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state]));
 
 CREATE UNIQUE INDEX deals_one_unsettled_per_provider ON public.deals USING btree (aggregate_id, provider_id, generation) WHERE (settled_at IS NULL);
+
+CREATE INDEX deals_starting ON public.deals USING btree (start_epoch, id) WHERE (state = 'published'::deal_state);
+
+CREATE INDEX deals_to_ask ON public.deals USING btree (next_status_at) WHERE ((state = ANY (ARRAY['sent'::deal_state, 'accepted'::deal_state])) AND (next_status_at IS NOT NULL));
+
+CREATE INDEX deals_undiscovered ON public.deals USING btree (start_epoch) WHERE ((settled_at IS NULL) AND (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'failed'::deal_state])));
 
 CREATE INDEX deals_unsent ON public.deals USING btree (next_attempt_at) WHERE (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state]));
 
@@ -321,13 +468,15 @@ CREATE INDEX events_of_aggregate ON public.events USING btree (aggregate_id, "po
 
 CREATE INDEX events_of_deal ON public.events USING btree (deal_id, "position") WHERE (deal_id IS NOT NULL);
 
-CREATE INDEX events_of_epoch ON public.events USING btree (epoch) WHERE ((deal_id IS NOT NULL) AND (epoch IS NOT NULL));
+CREATE INDEX events_of_epoch ON public.events USING btree (epoch, deal_id) WHERE ((deal_id IS NOT NULL) AND (epoch IS NOT NULL));
 
 CREATE INDEX events_of_upload ON public.events USING btree (upload_id, "position") WHERE (upload_id IS NOT NULL);
 
 CREATE INDEX placements_of_upload ON public.placements USING btree (upload_id);
 
 CREATE UNIQUE INDEX placements_once ON public.placements USING btree (upload_id, COALESCE(cut, '-1'::integer)) WHERE (NOT topped_up);
+
+CREATE INDEX uploads_failed ON public.uploads USING btree (changed_at, id) WHERE (state = 'failed'::upload_state);
 
 CREATE INDEX uploads_incomplete ON public.uploads USING btree (changed_at, id) WHERE (state = 'incomplete'::upload_state);
 
@@ -397,7 +546,15 @@ comment on view aggregate_replicas is 'How well each sealed aggregate is kept: d
 
 comment on table aggregates is 'One CARv1 each: 59 bytes of header, runs, filler, batch tree. Written by stow, seal and release; read by all later stages; never deleted. length_bytes counts header and runs; filler_bytes are sections of one raw block of zeros; piece_bytes is the padded size, the smallest power of two that holds the CAR; released_at: its bytes are not kept from then on, and its proofs are in the object proofs_key.';
 
+comment on table audit is 'Who did what by hand, and why. Written in the transaction of the act; append only.';
+
 comment on table chain_cursors is 'How far a reader of the chain has come. Written and read by watch, in the transaction of what it found.';
+
+comment on table chain_differences is 'Where the daily reading of all live deals found what no event had told: untold (a change without its event), absent (gone from the state, and not yet known why), another_proposal (the id holds other fields than ours); and where nodes showed a deal differently that was about to change (nodes_disagree). Written and cleared by watch; never deleted; an open row wants an operator.';
+
+comment on table chain_freshness is 'How fresh the deals are: read whole as of this epoch, at this time. Written by the one process that watches, read by all. degraded: since when the chain cannot be read, and why; limited: what its nodes cannot show us; looked_at: when somebody last looked.';
+
+comment on table choices is 'Each decision on whom to propose an aggregate to: chosen [{slot, provider, score, reasons}], refused [{provider, reason}]. Written by propose, when it differs from the last one; read by the API and `lading deal show`.';
 
 comment on table chunks is 'CommP subtree roots of an aggregate''s aligned chunks of 127 * 2^18 bytes, as far as they are known; an aggregate of one chunk has none. Written by hash as the aggregate grows, and by seal what needed the batch tree (chunk 0, the last ones), never changed or deleted; read by seal and by proofs.';
 
@@ -405,7 +562,13 @@ comment on table cut_extents is 'The bytes of a cut in order, as ranges of store
 
 comment on table cuts is 'Parts of an upload that no aggregate could hold whole. Each is a run by itself: the root and all ancestors of its blocks, then its own blocks, in stored order. Written by cut in one transaction for all of an upload; read by stow, seal, proofs and status; deleted only while none of the upload is placed.';
 
+comment on table damage is 'Stored bytes that are not what they were: a part of an upload, or the tree of an aggregate. Written by scrub, cleared when a later pass finds the bytes sound or nobody needs them any more; never deleted; an open row wants an operator.';
+
 comment on table deals is 'One proposal each, its exact signed bytes committed before any byte left. Written by propose, send and watch by compare-and-set on state; never deleted. settled_at: from then on nothing more can come of it. maybe_received: bytes may have reached the provider in an attempt without a definite answer.';
+
+comment on column deals.called_off_at is 'From then on the piece token of this deal opens nothing.';
+
+comment on column deals.said_status is 'The provider''s own words on the deal when it was last asked (said_at): shown, never believed.';
 
 comment on table events is 'Every change of state, with its evidence; append only: history and outbox in one. position orders the events of one subject; across subjects read the view outbox in the order (xid, position).';
 
@@ -423,7 +586,25 @@ comment on table placements is 'Where a run lies in an aggregate: never moved, n
 
 comment on table policies is 'Deal policy, a new row each change, the highest version rules. Prices are attoFIL per GiB per epoch. Written by operators; read by propose; never deleted.';
 
+comment on column policies.max_in_flight_bytes is 'Padded bytes of proposals to one provider that it has not published yet; null: no cap. So are the other caps.';
+
+comment on column policies.call_off_after_seconds is 'A transfer that has not begun or does not move for so long is called off.';
+
+comment on column policies.proposing is 'False: nothing new is proposed; what is in flight goes on.';
+
 comment on table providers is 'Storage providers we may propose to. Written by operators and by resolving on chain; read by choosing; removed by state, not by delete. retry_at: not asked before.';
+
+comment on column providers.org is 'Who runs it, by an operator''s word: for caps. Null: the owner on chain counts instead.';
+
+comment on column providers.region is 'Where it is, by an operator''s word: for caps.';
+
+comment on column providers.agent is 'The software it said it is (libp2p identify), and seen_at when it last answered anything.';
+
+comment on column providers.transport is 'The way that worked last, tried first; transport_at is when.';
+
+comment on table scrub_progress is 'How far the reading of all stored bytes has come: parts and trees up to after_id are read in the pass that began then. pass_ended_at: when the last whole pass ended. Written and read by scrub, so that a restart goes on.';
+
+comment on table transfers is 'What a provider was sent of its piece: a bit for each 64 MiB of the CAR, set before the first byte of it leaves; served_bytes counts every byte sent, repetitions too. Written by piece serving; read by calling off and by status.';
 
 comment on table upload_owners is 'Who sent an upload. Written by receive; ended, not deleted, by the API.';
 

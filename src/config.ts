@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { SealRules } from './aggregate/place/placement-rules.ts';
-import { isNetworkName, type NetworkName } from './filecoin/epoch.ts';
+import { isNetworkName, type NetworkName } from './filecoin/networks.ts';
 import { pieceCapacity } from './filecoin/piece.ts';
 import { formatBytes, parseBytes, parseDurationMs } from './filecoin/units.ts';
 import { LadingError } from './errors.ts';
@@ -44,10 +44,18 @@ export interface Config {
   sealing: SealRules;
   maxUploadBytes: bigint;
   minFreeBytes: bigint;
+  /** Stored bytes from which on uploads are refused; undefined: none. */
+  storeQuotaBytes: bigint | undefined;
+  /** How long all wanted replicas of an aggregate are active before its bytes go; undefined: they stay for ever. */
+  retentionMs: number | undefined;
+  /** Stored bytes read again in a second, to see whether they are sound; 0: none. */
+  scrubBytesPerSecond: number;
   /** An incomplete upload that gets no new part for so long fails. */
   uploadTimeoutMs: number;
   lookbackEpochs: number;
   publicCheck: boolean;
+  /** Bytes of pieces served in a second, all connections together; undefined: no cap. */
+  pieceRate: number | undefined;
   logLevel: LogLevel;
 }
 
@@ -157,6 +165,15 @@ function parsePieceBytes(text: string): bigint {
   return bytes;
 }
 
+/** Curio hangs up below 10 Mbit/s a connection. */
+const MIN_PIECE_RATE = 1_250_000n;
+
+function parsePieceRate(text: string): number {
+  const bytes = parseBytes(text);
+  if (bytes < MIN_PIECE_RATE) throw new Error(`'${text}' is less than ${MIN_PIECE_RATE} bytes a second (10 Mbit/s)`);
+  return Number(bytes);
+}
+
 function readSealing(reader: EnvReader): SealRules {
   const pieceBytes = reader.read('PIECE_SIZE', 32n * 2n ** 30n, parsePieceBytes);
   const half = pieceBytes / 2n;
@@ -170,6 +187,15 @@ function readSealing(reader: EnvReader): SealRules {
   if (minFillBytes > pieceCapacity(pieceBytes)) reader.faults.push('MIN_FILL: more than a piece of PIECE_SIZE holds');
   if (forceAgeMs < maxAgeMs) reader.faults.push('FORCE_AGE: shorter than MAX_AGE');
   return { pieceBytes, minPieceBytes, minFillBytes, maxAgeMs, forceAgeMs, openAggregates };
+}
+
+function parseRetention(text: string): number | undefined {
+  if (text === 'keep') return undefined;
+  try {
+    return parseDurationMs(text);
+  } catch {
+    throw new Error(`'${text}' is neither keep nor a time such as 30d`);
+  }
 }
 
 function readAccess(reader: EnvReader, serves: boolean) {
@@ -231,11 +257,15 @@ export function readConfig(env: Env, purpose: 'serve' | 'tool' = 'serve'): Confi
     wallet: readWallet(reader),
     roles: reader.read('ROLES', [...roles], (text) => text.split(',').map((role) => parseOneOf(roles)(role.trim()))),
     sealing,
-    maxUploadBytes: reader.read('MAX_UPLOAD_SIZE', pieceCapacity(sealing.pieceBytes), parseBytes),
+    maxUploadBytes: reader.read('MAX_UPLOAD_SIZE', 256n * 2n ** 30n, parseBytes),
     minFreeBytes: reader.read('MIN_FREE_SPACE', 2n ** 30n, parseBytes),
+    storeQuotaBytes: reader.read('STORE_QUOTA', undefined as bigint | undefined, parseBytes),
+    retentionMs: reader.read('RETENTION', undefined as number | undefined, parseRetention),
+    scrubBytesPerSecond: Number(reader.read('SCRUB_RATE', 8n * 2n ** 20n, parseBytes)),
     uploadTimeoutMs: reader.read('UPLOAD_TIMEOUT', 24 * 3_600_000, parseDurationMs),
     lookbackEpochs: reader.read('LOOKBACK_EPOCHS', 10, parseWhole(0, 900)),
     publicCheck: reader.read('PUBLIC_CHECK', true, (text) => parseOneOf(['true', 'false'])(text) === 'true'),
+    pieceRate: reader.read('PIECE_RATE', undefined as number | undefined, parsePieceRate),
     logLevel: reader.read<LogLevel>('LOG_LEVEL', 'info', parseOneOf(LOG_LEVELS)),
   };
   if (reader.faults.length > 0) {

@@ -1,8 +1,11 @@
-import { createChain, type Chain } from './chain/chain.ts';
-import { createRpc, type Rpc } from './chain/rpc.ts';
+import { createChain, createChainPool, type ChainPool } from './chain/chain.ts';
+import { createRpc, type RpcPool } from './chain/rpc.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import { endLeases } from './deals/send/attempt-lease.ts';
 import { createPieceTokens, type PieceTokens } from './deals/send/piece-token.ts';
+import { lastEpochBy } from './filecoin/epoch.ts';
+import { networks } from './filecoin/networks.ts';
 import { startJobs, type JobEngine } from './jobs.ts';
 import type { Log } from './log.ts';
 import { openNetwork, type OwnNetwork } from './network.ts';
@@ -31,16 +34,27 @@ export interface Foundation {
   store: ServiceStore;
   jobs: JobEngine;
   /** Undefined: no CHAIN_RPC_URL, so nothing is proposed or watched. */
-  chain: Chain | undefined;
+  chain: ChainPool | undefined;
   pieceTokens: PieceTokens;
 }
 
+type RpcDeps = Pick<Foundation, 'clock' | 'log' | 'random'>;
+
 /** Nothing that an endpoint says is believed before it has shown the genesis of our network. */
-function openRpc(config: Config, network: OwnNetwork, clock: Clock): Rpc {
+function openRpc(config: Config, network: OwnNetwork, { clock, log, random }: RpcDeps): RpcPool {
+  const { genesisSeconds } = networks[config.network];
   return createRpc({
     endpoints: config.rpcEndpoints,
     clock,
-    admit: (call, signal) => network.meet(createChain({ call, close: () => undefined }), signal),
+    random,
+    onHealth: (health) => {
+      if (health.state === 'resting') log.warn({ ...health }, 'chain.endpoint_resting');
+      else if (['behind', 'ahead', 'differs', 'disputed'].includes(health.standing))
+        log.warn({ ...health }, 'chain.endpoint_passed_over');
+      else log.info({ ...health }, 'chain.endpoint_well');
+    },
+    ...(genesisSeconds !== undefined && { lastEpoch: () => lastEpochBy(genesisSeconds, clock.now()) }),
+    admit: (endpoint, signal) => network.meet(createChain(endpoint), signal),
   });
 }
 
@@ -59,10 +73,11 @@ export async function openFoundation(
   if (database.soleOwner && config.storeUrl.startsWith('file:')) await sweepStaging({ store, log }, 0);
   const jobs = stack.use(await startJobs({ url: database.url, clock, log }));
   const requeued = database.soleOwner ? await jobs.requeueActive() : 0;
+  if (database.soleOwner) await endLeases(database.kysely, clock.now());
   if (requeued > 0) log.info({ jobs: requeued }, 'jobs.requeued');
-  const rpc = config.rpcEndpoints.length === 0 ? undefined : openRpc(config, network, clock);
+  const rpc = config.rpcEndpoints.length === 0 ? undefined : openRpc(config, network, { clock, log, random });
   if (rpc !== undefined) stack.defer(() => rpc.close());
   const pieceTokens = createPieceTokens(config.tokenSecret ?? (await ownTokenSecret(config.dataDir)));
-  const chain = rpc && createChain(rpc);
+  const chain = rpc && createChainPool(rpc);
   return { config, log, clock, random, database, network, store, jobs, chain, pieceTokens };
 }

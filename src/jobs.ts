@@ -10,10 +10,12 @@ import type { Log } from './log.ts';
 /** What a job carries: ids, never facts. */
 export interface JobData {
   stow: Record<string, never>;
+  cut: { uploadId: string };
   hash: { aggregateId: string };
   seal: { aggregateId: string };
   propose: { aggregateId: string };
   send: { dealId: string };
+  status: { dealId: string };
 }
 export type QueueName = keyof JobData;
 
@@ -96,6 +98,13 @@ const QUEUES: Record<QueueName, QueueRules> = {
     // One call drains whatever is due, so many wake-ups are one batch, and one handler at a time is enough.
     work: { ...POLL, batchSize: 1_000, localConcurrency: 1 },
   },
+  cut: {
+    // Each pass of stowing asks again until the cuts are there.
+    mergesWaiting: true,
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
+    // One reads all of an upload that is larger than an aggregate, and holds an index of its blocks in memory.
+    work: { ...POLL, batchSize: 1, localConcurrency: 1 },
+  },
   hash: {
     queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
     // One job drains an aggregate's chunks; another aggregate's need not wait for it.
@@ -110,13 +119,18 @@ const QUEUES: Record<QueueName, QueueRules> = {
     // Each pass that leaves slots empty sets a timer, and each refusal wakes another pass: chains that would never end.
     mergesWaiting: true,
     queue: { ...STAGE, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
-    // Choosing providers reads and signs, a few milliseconds each; a few at a time keep the retries of one failure small.
-    work: { ...POLL, batchSize: 10, localConcurrency: 1, burstWhenBatchFull: true },
+    // What is known of providers and balances is read once a batch; a provider that does not answer holds up all of it.
+    work: { ...POLL, batchSize: 50, localConcurrency: 1, burstWhenBatchFull: true },
   },
   send: {
     queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
     // A provider that hangs holds its handler for a whole timeout: one deal each, and enough of them side by side.
     work: { ...POLL, batchSize: 1, localConcurrency: 8 },
+  },
+  status: {
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
+    // As sending, but nothing waits for it.
+    work: { ...POLL, batchSize: 1, localConcurrency: 4 },
   },
 };
 const QUEUE_NAMES = Object.keys(QUEUES) as QueueName[];

@@ -9,6 +9,7 @@ const commands: Record<string, () => Promise<Command>> = {
   demo: async () => (await import('./cli/demo.ts')).demo,
   devnet: async () => (await import('./cli/devnet.ts')).devnet,
   migrate: async () => (await import('./cli/migrate.ts')).migrate,
+  doctor: async () => (await import('./cli/doctor.ts')).doctor,
   upload: async () => (await import('./cli/upload.ts')).upload,
   status: async () => (await import('./cli/status.ts')).status,
   verify: async () => (await import('./cli/verify.ts')).verify,
@@ -70,6 +71,10 @@ const io: Io = {
   print: (line) => process.stdout.write(`${line}\n`),
   say: (line) => process.stderr.write(`${line}\n`),
   isTerminal: process.stdout.isTTY,
+  // A getter: to touch standard input opens it, and most commands have no use for it.
+  get input() {
+    return process.stdin;
+  },
   signal: stopSignal(),
 };
 

@@ -3,7 +3,7 @@ import type { Chain } from './chain/chain.ts';
 import type { DB } from './db/tables.ts';
 import type { DealNetwork } from './deals/status/deal-object.ts';
 import { LadingError } from './errors.ts';
-import { networks, type NetworkName } from './filecoin/epoch.ts';
+import { networks, type NetworkName } from './filecoin/networks.ts';
 
 /** The network of this database: its name at once, its genesis as soon as it is known. */
 export interface OwnNetwork {
@@ -11,7 +11,7 @@ export interface OwnNetwork {
   /** Undefined while the genesis of a devnet was never seen. */
   dealNetwork(): DealNetwork | undefined;
   /** Reads the chain's genesis, keeps it, and throws `NETWORK_DIFFERS` when the endpoint serves another chain. */
-  meet(chain: Pick<Chain, 'genesis'>, signal?: AbortSignal): Promise<void>;
+  meet(chain: Pick<Chain, 'genesis'>, signal: AbortSignal): Promise<void>;
 }
 
 function differs(message: string): LadingError {

@@ -1,13 +1,17 @@
+import { join } from 'node:path';
+import { GroupCommit } from './aggregate/receive/commit-group.ts';
 import { receiveCar } from './aggregate/receive/receive.ts';
 import { receiveLimits } from './aggregate/receive/receive-limits.ts';
 import { sealNow } from './aggregate/place/stow.ts';
-import { sweepOrphans } from './aggregate/keep/sweep-orphans.ts';
+import { createQuota } from './aggregate/keep/quota.ts';
+import { NotReady } from './api/health.ts';
 import { createServer } from './api/server.ts';
-import { systemClock } from './clock.ts';
 import { listeningUrl, type Config } from './config.ts';
+import { auditSeal } from './deals/audit.ts';
 import { addProvider } from './deals/providers/providers.ts';
-import { describeError, LadingError } from './errors.ts';
+import { LadingError } from './errors.ts';
 import { openFoundation, type Foundation, type ServiceOptions } from './foundation.ts';
+import { sweepAtStart } from './keeping.ts';
 import { wakeProposals } from './wake-proposals.ts';
 import { openWork, type Work } from './work.ts';
 
@@ -25,8 +29,8 @@ function readiness({ database, store }: Foundation, work: Work) {
     database: async () => void (await database.pool.query('select 1')),
     store: () => store.probe(),
     chain: async () => {
-      const [fault] = work.chainView().degraded;
-      if (fault !== undefined) throw new Error(fault);
+      const { degraded, fault } = work.chainView();
+      if (fault !== undefined) throw new NotReady(degraded.join('; '), fault.since);
     },
   };
 }
@@ -34,24 +38,41 @@ function readiness({ database, store }: Foundation, work: Work) {
 function createApi(base: Foundation, work: Work) {
   const { config, log, clock, database, network, store, jobs, chain, pieceTokens } = base;
   const { kysely } = database;
-  const limits = receiveLimits({ ...config, pieceBytes: config.sealing.pieceBytes });
-  return createServer({
+  const limits = receiveLimits(config);
+  const spillFolder = join(config.dataDir, 'spill');
+  const groups = new GroupCommit({ kysely, store, jobs, clock, log });
+  const quota = createQuota({ kysely, clock, quotaBytes: config.storeQuotaBytes });
+  const server = createServer({
     kysely,
     store,
     clock,
     log,
     tokens: config.apiTokens,
     publicCheck: config.publicCheck,
+    pieceRate: config.pieceRate,
     sealRules: config.sealing,
+    jobs,
     dealNetwork: () => network.dealNetwork(),
     chainView: work.chainView,
     readiness: readiness(base, work),
     verifyPieceToken: (token) => pieceTokens.verify(token),
+    pieceTokens,
+    publicUrl: config.publicUrl,
     addProvider: (given) => addProvider({ db: kysely, chain, clock }, given),
     providersChanged: () => wakeProposals(kysely, jobs),
-    receiveCar: (input) => receiveCar({ kysely, store, jobs, clock, limits, log }, input),
-    sealAggregate: (id) => sealNow({ db: kysely, jobs, clock, rules: config.sealing, log }, id),
+    receiveCar: async (input) => {
+      await quota.expect(input.declaredBytes ?? 0);
+      return receiveCar(
+        { kysely, store, jobs, clock, limits, log, groups, spillFolder },
+        { ...input, body: quota.meter(input.body) },
+      );
+    },
+    sealAggregate: (id, act) =>
+      sealNow({ db: kysely, jobs, clock, rules: config.sealing, log }, id, auditSeal(id, act, clock.now())),
   });
+  // Whoever was cut off while closing may still be in a group: database and store stay until that is written.
+  server.addHook('onClose', () => groups.idle());
+  return server;
 }
 
 type Api = ReturnType<typeof createApi>;
@@ -68,15 +89,6 @@ async function listen(api: Api, { host, port }: Config): Promise<string> {
   return listeningUrl(host, typeof address === 'object' && address !== null ? address.port : port);
 }
 
-/** What a crash between an object and its row left; nobody waits for it. Alone, whatever is older than this start is ours; ages are of files, so the clock is the system's. */
-function sweepObjects({ config, database, store, log }: Foundation, signal: AbortSignal): void {
-  const graceMs = database.soleOwner && config.storeUrl.startsWith('file:') ? 0 : undefined;
-  sweepOrphans({ kysely: database.kysely, store, clock: systemClock }, graceMs, signal).then(
-    (removed) => removed > 0 && log.info({ removed }, 'store.orphans_removed'),
-    (error: unknown) => signal.aborted || log.warn({ err: describeError(error) }, 'store.orphan_sweep_failed'),
-  );
-}
-
 /**
  * Puts the service together and starts it: database, store, jobs, chain, then the API, then the work of its roles.
  * Nothing is left running when any part fails to start.
@@ -86,7 +98,7 @@ export async function startService(config: Config, options: ServiceOptions): Pro
   const base = await openFoundation(config, options, stack);
   const stopping = new AbortController();
   stack.defer(() => stopping.abort());
-  sweepObjects(base, stopping.signal);
+  sweepAtStart(base, stopping.signal);
   // A start that is called off must not wait for a chain that does not answer.
   const signal = AbortSignal.any([stopping.signal, options.signal]);
   const work = stack.use(await openWork(base, signal));

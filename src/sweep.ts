@@ -1,12 +1,14 @@
 import type { Kysely } from 'kysely';
 import { listAggregatesToHash } from './aggregate/seal/chunks.ts';
-import { findAnyWaiting } from './aggregate/place/waiting-queue.ts';
+import { findAnyWaiting, listUncut } from './aggregate/place/waiting-queue.ts';
 import { listOpen, listSealing } from './aggregate/aggregate-rows.ts';
-import { sealReason, type SealRules } from './aggregate/place/placement-rules.ts';
+import { emptyRoomBytes, sealReason, type SealRules } from './aggregate/place/placement-rules.ts';
 import type { Clock } from './clock.ts';
 import type { DB } from './db/tables.ts';
 import { listDealsToSend } from './deals/send/send-store.ts';
+import { listDealsToAsk } from './deals/send/status-store.ts';
 import { listAggregatesShortOfDeals } from './deals/propose/proposal-store.ts';
+import { pieceCapacity } from './filecoin/piece.ts';
 import type { JobData, JobEngine, QueueName } from './jobs.ts';
 
 interface SweepDeps {
@@ -16,24 +18,52 @@ interface SweepDeps {
   rules: SealRules;
 }
 
-/** Rows of one kind looked at in one sweep: the oldest. What lies behind them is looked at when they are done. */
+/** Where the sweep of each kind of row goes on: after the row with this id; undefined: with the first. */
+export interface SweepCursors {
+  cut?: bigint | undefined;
+  seal?: bigint | undefined;
+  propose?: bigint | undefined;
+  send?: string | undefined;
+}
+
+/** Rows of one kind looked at in one sweep. The next one goes on behind them, and begins anew after the last. */
 const SWEEP_ROWS = 1_000;
 
 type Due = { [Q in QueueName]: JobData[Q][] };
 
-/** Everything that is due, by the queue that would see to it. */
-async function listDue({ kysely, clock, rules }: SweepDeps): Promise<Due> {
+/** Everything that is due, by the queue that would see to it, `limit` rows of a kind; moves the cursors on. */
+async function listDue({ kysely, clock, rules }: SweepDeps, cursors: SweepCursors, limit: number): Promise<Due> {
   const now = clock.now();
   const ofAge = (await listOpen(kysely)).some((aggregate) => sealReason(aggregate, rules, now) !== undefined);
   const stow = ofAge || (await findAnyWaiting(kysely)) !== undefined;
+  const room = emptyRoomBytes(pieceCapacity(rules.pieceBytes));
+  const cut = await listUncut(kysely, room, { afterId: cursors.cut ?? 0n, limit });
+  const seal = await listSealing(kysely, limit, cursors.seal);
+  const propose = await listAggregatesShortOfDeals(kysely, limit, cursors.propose);
+  const send = await listDealsToSend(kysely, now, { limit, afterId: cursors.send });
+  Object.assign(cursors, {
+    cut: endOf(cut, limit),
+    seal: endOf(seal, limit),
+    propose: endOf(propose, limit),
+    send: endOf(send, limit),
+  });
   const toJob = (id: bigint) => ({ aggregateId: id.toString() });
   return {
     stow: stow ? [{}] : [],
-    hash: (await listAggregatesToHash(kysely, SWEEP_ROWS)).map(toJob),
-    seal: (await listSealing(kysely, SWEEP_ROWS)).map(toJob),
-    propose: (await listAggregatesShortOfDeals(kysely, SWEEP_ROWS)).map(toJob),
-    send: (await listDealsToSend(kysely, now, SWEEP_ROWS)).map((dealId) => ({ dealId })),
+    cut: cut.map((id) => ({ uploadId: id.toString() })),
+    // Open aggregates alone, of which configuration allows a few.
+    hash: (await listAggregatesToHash(kysely, limit)).map(toJob),
+    seal: seal.map(toJob),
+    propose: propose.map(toJob),
+    send: send.map((dealId) => ({ dealId })),
+    // Needs no cursor: each question sets the time of the next.
+    status: (await listDealsToAsk(kysely, now, limit)).map((dealId) => ({ dealId })),
   };
+}
+
+/** Where the next sweep begins: behind a full page, else with the first row. */
+function endOf<T>(page: readonly T[], limit: number): T | undefined {
+  return page.length < limit ? undefined : page.at(-1);
 }
 
 async function resend<Q extends QueueName>({ kysely, jobs }: SweepDeps, queue: Q, due: JobData[Q][]): Promise<number> {
@@ -42,14 +72,23 @@ async function resend<Q extends QueueName>({ kysely, jobs }: SweepDeps, queue: Q
   return missing.length;
 }
 
-/** Sends the job of every row that is due and has none; says how many there were, by queue. Normally none. */
-export async function sweepJobs(deps: SweepDeps): Promise<Record<QueueName, number>> {
-  const due = await listDue(deps);
+/**
+ * Sends the job of every row that is due and has none; says how many there were, by queue. Normally none. The cursors,
+ * kept from one call to the next, let it see all rows in turn, however many are stuck.
+ */
+export async function sweepJobs(
+  deps: SweepDeps,
+  cursors: SweepCursors = {},
+  limit = SWEEP_ROWS,
+): Promise<Record<QueueName, number>> {
+  const due = await listDue(deps, cursors, limit);
   return {
     stow: await resend(deps, 'stow', due.stow),
+    cut: await resend(deps, 'cut', due.cut),
     hash: await resend(deps, 'hash', due.hash),
     seal: await resend(deps, 'seal', due.seal),
     propose: await resend(deps, 'propose', due.propose),
     send: await resend(deps, 'send', due.send),
+    status: await resend(deps, 'status', due.status),
   };
 }

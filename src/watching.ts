@@ -1,8 +1,9 @@
 import type { ChainView } from './api/status-answer.ts';
-import type { Chain } from './chain/chain.ts';
+import type { ChainPool } from './chain/chain.ts';
 import { createWatchView, findWatchStatus, watchNext, type WatchStatus } from './deals/watch/watch.ts';
 import { setDegraded } from './deals/watch/watch-view.ts';
 import { describeError, LadingError } from './errors.ts';
+import { networks } from './filecoin/networks.ts';
 import type { Foundation } from './foundation.ts';
 import type { Jobs } from './jobs.ts';
 
@@ -26,10 +27,12 @@ const DEVNET_LOOK_MS = 400;
 /** A process that does not watch itself reads what the watching one left. */
 const READ_STATUS_MS = 10_000;
 
-function toChainView({ asOf, degraded }: WatchStatus): ChainView {
+function toChainView({ asOf, degraded, limited }: WatchStatus): ChainView {
+  const fault = degraded && `${degraded.reason} (since ${degraded.since.toISOString()})`;
   return {
     asOf,
-    degraded: degraded === undefined ? [] : [`${degraded.reason} (since ${degraded.since.toISOString()})`],
+    degraded: [fault, limited].filter((text) => text !== undefined),
+    ...(degraded !== undefined && { fault: { since: degraded.since } }),
   };
 }
 
@@ -39,7 +42,7 @@ type WatchingDeps = Pick<Foundation, 'chain' | 'clock' | 'config' | 'log' | 'net
 };
 
 /** At start, so that a wrong chain is refused at once; later on each endpoint is met again (chain/admission.ts). */
-function createMeeting({ network }: WatchingDeps, chain: Chain) {
+function createMeeting({ network }: WatchingDeps, chain: ChainPool) {
   let met = false;
   return async (signal: AbortSignal): Promise<void> => {
     if (met) return;
@@ -55,14 +58,20 @@ export function createWatching(base: WatchingDeps): Watching | undefined {
   const watches = config.roles.includes('watch');
   const view = createWatchView();
   const ensureOwnChain = createMeeting(base, chain);
-  const deps = { db: database.kysely, jobs, chain, clock, log, lookbackEpochs: config.lookbackEpochs, view };
-  /** What the database holds is shown meanwhile, with how old it is, and that nobody looks. */
-  const meetLater = async (error: unknown): Promise<void> => {
-    const { asOf, epoch } = await findWatchStatus(database.kysely, clock);
-    const { degraded } = view.status;
-    view.status = { asOf, epoch, ...(degraded && { degraded }) };
-    setDegraded({ view, clock, log }, describeError(error));
+  const genesisSeconds = networks[config.network].genesisSeconds;
+  const deps = {
+    db: database.kysely,
+    jobs,
+    chain,
+    clock,
+    log,
+    lookbackEpochs: config.lookbackEpochs,
+    view,
+    chainTime: genesisSeconds === undefined ? undefined : { genesisSeconds },
   };
+  /** What the database holds is shown meanwhile, with how old it is, and that nobody looks. */
+  const meetLater = (error: unknown): Promise<void> =>
+    setDegraded(deps, error instanceof Error ? error : String(error));
   const lookMs = config.network === 'devnet' ? DEVNET_LOOK_MS : LOOK_MS;
   return {
     everyMs: watches ? lookMs : READ_STATUS_MS,

@@ -2,16 +2,24 @@ import { randomUUID } from 'node:crypto';
 import { failStale } from './aggregate/receive/fail-stale.ts';
 import { hashChunks } from './aggregate/seal/hash-chunks.ts';
 import { seal } from './aggregate/seal/seal.ts';
+import { cutUpload } from './aggregate/place/cut.ts';
+import { DirectoryCounts } from './aggregate/place/crowded-directories.ts';
 import { stow } from './aggregate/place/stow.ts';
 import type { ChainView } from './api/status-answer.ts';
-import { createLibp2pTransport } from './deals/send/libp2p-transport.ts';
+import { createProviderTransport } from './deals/transport/provider-transport.ts';
 import { createProposeHandler } from './deals/propose/propose-handler.ts';
+import { createStatusHandler } from './deals/send/ask-status.ts';
+import { callOffStalled } from './deals/send/call-off.ts';
+import { wakeRenewals } from './deals/renew.ts';
 import { createSendHandler } from './deals/send/send.ts';
-import { openWallet } from './deals/wallet.ts';
+import { keepClientIds } from './deals/wallet/client-id.ts';
+import { createWatchView } from './deals/watch/watch.ts';
+import { openWallet } from './deals/wallet/open-wallet.ts';
 import { machineEngine } from './hashing/commp-engine.ts';
 import type { Foundation } from './foundation.ts';
+import { beginKeeping } from './keeping.ts';
 import { runLoop } from './run-loop.ts';
-import { sweepJobs } from './sweep.ts';
+import { sweepJobs, type SweepCursors } from './sweep.ts';
 import { sweepStaging } from './sweep-staging.ts';
 import { createWatching, type Watching } from './watching.ts';
 
@@ -27,13 +35,29 @@ export interface Work extends AsyncDisposable {
 const SWEEP_MS = 30_000;
 /** What is looked for is a day old. */
 const STAGING_SWEEP_MS = 3_600_000;
+/** Of hours, a minute is soon enough. */
+const CALL_OFF_MS = 60_000;
+/** Renewals have weeks; those due are spread over days by their slots, and looked for once an hour. */
+const RENEW_MS = 3_600_000;
 const JITTER = 0.1;
+
+const NO_CHAIN: ChainView = {
+  asOf: undefined,
+  degraded: ['no chain is configured (CHAIN_RPC_URL)'],
+  fault: { since: undefined },
+};
 
 async function beginAggregate(base: Foundation): Promise<void> {
   const { jobs, clock, random, log, store, database, config } = base;
   const common = { db: database.kysely, jobs, clock, log };
   log.info({ engine: machineEngine().description }, 'commp.engine');
-  await jobs.work('stow', (_wakeUps, signal) => stow({ ...common, rules: config.sealing }, signal));
+  const directories = new DirectoryCounts();
+  await jobs.work('stow', (_wakeUps, signal) => stow({ ...common, rules: config.sealing, directories }, signal));
+  await jobs.work('cut', async (due, signal) => {
+    for (const { uploadId } of due) {
+      await cutUpload({ ...common, store, rules: config.sealing }, BigInt(uploadId), signal);
+    }
+  });
   await jobs.work('hash', async (due, signal) => {
     for (const { aggregateId } of due) {
       await hashChunks({ db: database.kysely, store, random }, BigInt(aggregateId), signal);
@@ -45,10 +69,16 @@ async function beginAggregate(base: Foundation): Promise<void> {
 }
 
 /** The proposing stages; what they open is closed by `stack`. */
-async function openDeals(base: Foundation, watching: Watching | undefined, stack: AsyncDisposableStack) {
-  const { config, jobs, clock, random, log, database, chain, pieceTokens } = base;
-  const wallet = config.wallet === undefined ? undefined : await openWallet(config.wallet);
-  const transport = await createLibp2pTransport();
+async function openDeals(
+  base: Foundation,
+  watching: Watching | undefined,
+  { stack, signal: starting }: { stack: AsyncDisposableStack; signal: AbortSignal },
+) {
+  const { config, jobs, clock, random, log, database, pieceTokens } = base;
+  const chain = base.chain && keepClientIds(base.chain);
+  const { wallet: named, rpcEndpoints: endpoints } = config;
+  const wallet = named === undefined ? undefined : stack.use(await openWallet(named, { endpoints, signal: starting }));
+  const transport = await createProviderTransport({ isDevnet: config.network === 'devnet', clock });
   stack.defer(() => transport.close());
   const common = { db: database.kysely, jobs, clock, random, log, transport };
   return async (publicUrl: string) => {
@@ -63,6 +93,12 @@ async function openDeals(base: Foundation, watching: Watching | undefined, stack
       await watching?.ensureOwnChain(signal);
       await send(due, signal);
     });
+    const view = createWatchView();
+    const ask = createStatusHandler({ ...common, chain, wallet, view, lookbackEpochs: config.lookbackEpochs });
+    await jobs.work('status', async (due, signal) => {
+      await watching?.ensureOwnChain(signal);
+      await ask(due, signal);
+    });
   };
 }
 
@@ -71,25 +107,41 @@ export async function openWork(base: Foundation, signal: AbortSignal): Promise<W
   const { config, log, database, jobs, clock } = base;
   await using stack = new AsyncDisposableStack();
   const loops: Promise<void>[] = [];
+  const cursors: SweepCursors = {};
   stack.defer(async () => void (await Promise.all(loops)));
   const watching = createWatching(base);
   await watching?.tryOwnChain(signal);
-  const beginDeals = config.roles.includes('deals') ? await openDeals(base, watching, stack) : undefined;
+  const beginDeals = config.roles.includes('deals') ? await openDeals(base, watching, { stack, signal }) : undefined;
   const owned = stack.move();
   const loop = (name: string, everyMs: number, step: () => Promise<boolean>) =>
     loops.push(runLoop({ name, everyMs, jitter: JITTER, signal, log }, step));
   return {
-    chainView: () => watching?.view() ?? { asOf: undefined, degraded: ['no chain is configured (CHAIN_RPC_URL)'] },
+    chainView: () => watching?.view() ?? NO_CHAIN,
     async begin({ publicUrl }) {
       if (config.roles.includes('aggregate')) await beginAggregate(base);
       await beginDeals?.(publicUrl);
+      if (beginDeals !== undefined && base.chain !== undefined) {
+        const { chain } = base;
+        loop('renew', RENEW_MS, async () => {
+          await watching?.ensureOwnChain(signal);
+          const { height } = await chain.head(signal);
+          await wakeRenewals({ db: database.kysely, jobs, log }, height);
+          return false;
+        });
+      }
       if (watching !== undefined) loop('watch', watching.everyMs, () => watching.step(signal));
+      if (config.roles.includes('deals')) {
+        loop('call-off', CALL_OFF_MS, () =>
+          callOffStalled({ db: database.kysely, jobs, clock, random: base.random, log }),
+        );
+      }
+      if (config.roles.includes('aggregate')) beginKeeping(base, loop, signal);
       loop('staging', STAGING_SWEEP_MS, async () => {
         await sweepStaging(base);
         return false;
       });
       loop('sweep', SWEEP_MS, async () => {
-        const sent = await sweepJobs({ kysely: database.kysely, jobs, clock, rules: config.sealing });
+        const sent = await sweepJobs({ kysely: database.kysely, jobs, clock, rules: config.sealing }, cursors);
         if (Object.values(sent).some((count) => count > 0)) log.info({ sent }, 'jobs.swept');
         await failStale({ kysely: database.kysely, clock, log, uploadTimeoutMs: config.uploadTimeoutMs });
         return false;

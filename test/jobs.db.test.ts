@@ -102,7 +102,7 @@ describe('jobs', () => {
         heartbeat: true,
       });
     }
-    expect(rows).toHaveLength(5);
+    expect(rows).toHaveLength(7);
   });
 
   it('are not folded together: each commit has its own', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createChain } from '../src/chain/chain.ts';
+import { createChain, createChainPool } from '../src/chain/chain.ts';
 import { createRpc } from '../src/chain/rpc.ts';
 import { readConfig } from '../src/config.ts';
 import { whileWatcher } from '../src/deals/watch/chain-cursor-store.ts';
@@ -31,13 +31,13 @@ async function watchOf(node: { genesis: string; sick: boolean }) {
     createRpc({
       endpoints: [{ url: server.url }],
       clock,
-      admit: (call, until) => network.meet(createChain({ call, close: () => undefined }), until),
+      admit: (endpoint, until) => network.meet(createChain(endpoint), until),
     }),
     (open) => open.close(),
   );
   const config = readConfig({ CHAIN_NETWORK: 'devnet', CHAIN_RPC_URL: server.url, LOOKBACK_EPOCHS: '0' }, 'tool');
   const jobs = { send: () => Promise.resolve() };
-  const base = { chain: createChain(rpc), clock, config, database, jobs, log: silentLog, network };
+  const base = { chain: createChainPool(rpc), clock, config, database, jobs, log: silentLog, network };
   const open = () => {
     const watching = createWatching(base);
     if (watching === undefined) throw new Error('no chain is configured');
@@ -56,7 +56,8 @@ test('a chain that does not answer at start is told, and how old what is shown i
   node.sick = true;
   const second = world.open();
   await second.tryOwnChain(signal);
-  expect(second.view()).toEqual({ asOf: start, degraded: [expect.stringContaining('HTTP 502')] });
+  const degraded = [expect.stringMatching(/^ChainGetGenesis: answered HTTP 502 \(since /)];
+  expect(second.view(), 'no host is named').toEqual({ asOf: start, degraded, fault: { since: start } });
   await expect(second.step(signal)).rejects.toThrow('HTTP 502');
   expect(second.view().degraded).toHaveLength(1);
 

@@ -9,6 +9,7 @@ export interface SealedAggregate {
   id: bigint;
   batchRoot: string;
   lengthBytes: number;
+  fillerBytes: number;
   treeKey: string;
   treeBytes: number;
   carBytes: number;
@@ -16,6 +17,8 @@ export interface SealedAggregate {
   pieceBytes: bigint;
   entryCount: number;
   sealedAt: Date;
+  /** Its bytes are not kept from then on. */
+  releasedAt: Date | undefined;
 }
 
 function openOf(row: Selectable<Aggregates>): OpenAggregate {
@@ -37,6 +40,7 @@ function sealedOf(row: Selectable<Aggregates>): SealedAggregate | undefined {
     id: row.id,
     batchRoot: batch_root,
     lengthBytes: Number(row.length_bytes),
+    fillerBytes: Number(row.filler_bytes),
     treeKey: tree_key,
     treeBytes: Number(tree_bytes),
     carBytes: Number(car_bytes),
@@ -44,15 +48,16 @@ function sealedOf(row: Selectable<Aggregates>): SealedAggregate | undefined {
     pieceBytes: piece_bytes,
     entryCount: row.entry_count,
     sealedAt: sealed_at,
+    releasedAt: row.released_at ?? undefined,
   };
 }
 
 export async function findAggregate(
   db: Db,
   id: bigint,
-): Promise<{ state: AggregateState; filling: OpenAggregate } | undefined> {
+): Promise<{ state: AggregateState; filling: OpenAggregate; fillerBytes: number } | undefined> {
   const row = await db.selectFrom('aggregates').selectAll().where('id', '=', id).executeTakeFirst();
-  return row && { state: row.state, filling: openOf(row) };
+  return row && { state: row.state, filling: openOf(row), fillerBytes: Number(row.filler_bytes) };
 }
 
 /** By piece CID v1 as text (`baga…`). */
@@ -73,11 +78,12 @@ export async function listOpen(db: Db): Promise<OpenAggregate[]> {
 }
 
 /** Aggregates whose seal job should exist, oldest first: for the sweep that re-sends lost jobs. */
-export async function listSealing(db: Db, limit: number): Promise<bigint[]> {
+export async function listSealing(db: Db, limit: number, afterId = 0n): Promise<bigint[]> {
   const rows = await db
     .selectFrom('aggregates')
     .select('id')
     .where('state', '=', 'sealing')
+    .where('id', '>', afterId)
     .orderBy('id')
     .limit(limit)
     .execute();

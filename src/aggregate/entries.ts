@@ -37,6 +37,8 @@ export interface AggregateEntry {
   selector: string | null;
   offset: number;
   length: number;
+  /** A part of an upload that was cut. */
+  partial: boolean;
 }
 
 export async function listEntries(
@@ -47,17 +49,18 @@ export async function listEntries(
   const rows = await db
     .selectFrom('placements as p')
     .innerJoin('uploads as u', 'u.id', 'p.upload_id')
-    .select(['p.seq', 'u.root', 'p.selector', 'p.offset_bytes', 'p.length_bytes'])
+    .select(['p.seq', 'u.root', 'p.selector', 'p.offset_bytes', 'p.length_bytes', 'p.cut'])
     .where('p.aggregate_id', '=', aggregateId)
     .where('p.seq', '>', afterSeq ?? -1)
     .orderBy('p.seq')
     .limit(limit)
     .execute();
-  return rows.map(({ seq, root, selector, offset_bytes, length_bytes }) => ({
+  return rows.map(({ seq, root, selector, offset_bytes, length_bytes, cut }) => ({
     seq,
     root,
     selector,
     offset: Number(offset_bytes),
     length: Number(length_bytes),
+    partial: cut !== null,
   }));
 }

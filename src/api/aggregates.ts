@@ -7,9 +7,11 @@ import { listEntries, type AggregateEntry } from '../aggregate/entries.ts';
 import type { SealNowOutcome } from '../aggregate/place/stow.ts';
 import type { DB } from '../db/tables.ts';
 import { listPublicDeals } from '../deals/status/deal-list.ts';
+import type { Act } from '../deals/audit.ts';
 import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
 import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { LadingError, unreachable } from '../errors.ts';
+import { actOf } from './auth.ts';
 import { canonicalPiece } from './parse-cid.ts';
 import {
   decodeCursor,
@@ -29,7 +31,7 @@ export interface AggregateDeps {
   kysely: Kysely<DB>;
   dealNetwork(): DealNetwork | undefined;
   /** aggregate/place/stow.ts `sealNow`, with its dependencies given. */
-  sealAggregate(aggregateId: bigint): Promise<SealNowOutcome>;
+  sealAggregate(aggregateId: bigint, act: Act): Promise<SealNowOutcome>;
 }
 
 /** Entries of one query and one write to the socket: about 200 KB. An aggregate may hold 100,000. */
@@ -136,9 +138,9 @@ function sealRoute(server: Server, deps: AggregateDeps): void {
         response: { 200: listedSchema, ...failures },
       },
     },
-    async ({ params }) => {
-      const id = BigInt(params.id);
-      checkSealing(id, await deps.sealAggregate(id));
+    async (request) => {
+      const id = BigInt(request.params.id);
+      checkSealing(id, await deps.sealAggregate(id, actOf(request)));
       return listedAnswer(await listed(deps, id));
     },
   );
@@ -179,8 +181,8 @@ async function* entryLines(kysely: Kysely<DB>, aggregateId: bigint): AsyncGenera
   }
 }
 
-function entryLine({ root, selector, offset, length }: AggregateEntry): string {
-  return `${JSON.stringify({ root, selector, offset, length })}\n`;
+function entryLine({ root, selector, offset, length, partial }: AggregateEntry): string {
+  return `${JSON.stringify({ root, selector, offset, length, ...(partial ? { partial } : {}) })}\n`;
 }
 
 async function sealed({ kysely }: AggregateDeps, text: string): Promise<SealedAggregate> {

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { ApiToken, TokenRole } from '../config.ts';
+import type { Act } from '../deals/audit.ts';
 import { LadingError } from '../errors.ts';
 import type { Server } from './typed-server.ts';
 
@@ -94,4 +95,9 @@ export function callerName(request: FastifyRequest): string {
   if (request.caller?.kind !== 'token')
     throw new Error(`${request.routeOptions.url} is not called with a token of ours`);
   return request.caller.name;
+}
+
+/** Who acts, for the audit, and why when they say so; only for routes whose access names roles. */
+export function actOf(request: FastifyRequest, reason?: string): Act {
+  return { by: callerName(request), ...(reason !== undefined && { reason }) };
 }

@@ -1,11 +1,22 @@
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
+import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
+import { abandonDeal, retryDeal } from '../deals/act-on-deal.ts';
+import { listChoices } from '../deals/propose/choice-store.ts';
+import { findDelivery } from '../deals/send/transfer-store.ts';
 import { findDeal, listDealEvents, listDeals, type DealEvent, type ListedDeal } from '../deals/status/deal-list.ts';
 import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
 import { dealStates } from '../deals/deal-states.ts';
 import { formatOffsetTime } from '../deals/status/time-format.ts';
-import { LadingError } from '../errors.ts';
+import { BadInput, LadingError } from '../errors.ts';
+import { epochAt } from '../filecoin/epoch.ts';
+import { parseDurationMs } from '../filecoin/units.ts';
+import type { Jobs } from '../jobs.ts';
+import { actOf } from './auth.ts';
+import { choiceAnswer, choiceSchema } from './choices.ts';
+import { deliveryAnswer, deliverySchema } from './delivery-answer.ts';
+import { reasonBody } from './providers.ts';
 import {
   decodeCursor,
   encodeCursor,
@@ -21,6 +32,8 @@ import type { Server } from './typed-server.ts';
 
 export interface DealDeps {
   kysely: Kysely<DB>;
+  clock: Clock;
+  jobs: Jobs;
   dealNetwork(): DealNetwork | undefined;
 }
 
@@ -50,6 +63,13 @@ const eventSchema = exactly({
 const access = ['ops', 'read'] as const;
 
 export function dealRoutes(server: Server, deps: DealDeps): void {
+  listRoute(server, deps);
+  showRoute(server, deps);
+  actRoute(server, deps, { path: 'retry', act: retryDeal });
+  actRoute(server, deps, { path: 'abandon', act: abandonDeal });
+}
+
+function listRoute(server: Server, deps: DealDeps): void {
   server.get(
     '/deals',
     {
@@ -59,6 +79,9 @@ export function dealRoutes(server: Server, deps: DealDeps): void {
           ...pageQuery,
           state: Type.Optional(Type.Union(dealStates.map((state) => Type.Literal(state)))),
           provider: Type.Optional(Type.String({ pattern: '^f0[0-9]+$' })),
+          expiring: Type.Optional(
+            Type.String({ maxLength: 20, description: 'active deals that end within this time, such as 45d' }),
+          ),
         }),
         response: {
           200: exactly({ items: Type.Array(exactly(listedProperties)), next: nullableText }),
@@ -68,7 +91,7 @@ export function dealRoutes(server: Server, deps: DealDeps): void {
       },
     },
     async ({ query }) => {
-      const { state, provider } = query;
+      const { state, provider, expiring } = query;
       const limit = pageLimit(query);
       const after = query.cursor === undefined ? {} : { after: parseCursor(query.cursor) };
       const filter = {
@@ -76,6 +99,7 @@ export function dealRoutes(server: Server, deps: DealDeps): void {
         ...after,
         ...(state === undefined ? {} : { state }),
         ...(provider === undefined ? {} : { provider }),
+        ...(expiring === undefined ? {} : { endsBy: endsBy(deps, expiring) }),
       };
       const deals = await listDeals(deps.kysely, filter);
       return {
@@ -84,6 +108,9 @@ export function dealRoutes(server: Server, deps: DealDeps): void {
       };
     },
   );
+}
+
+function showRoute(server: Server, deps: DealDeps): void {
   server.get(
     '/deals/:id',
     {
@@ -92,7 +119,12 @@ export function dealRoutes(server: Server, deps: DealDeps): void {
         params: exactly({ id: Type.String({ pattern: UUID }) }),
         querystring: exactly({}),
         response: {
-          200: exactly({ ...listedProperties, events: Type.Array(eventSchema) }),
+          200: exactly({
+            ...listedProperties,
+            events: Type.Array(eventSchema),
+            choices: Type.Array(choiceSchema),
+            delivery: deliverySchema,
+          }),
           '4xx': problem,
           '5xx': problem,
         },
@@ -102,9 +134,52 @@ export function dealRoutes(server: Server, deps: DealDeps): void {
       const deal = await findDeal(deps.kysely, id);
       if (deal === undefined) throw new LadingError('NOT_FOUND', `there is no deal ${id}`);
       const events = await listDealEvents(deps.kysely, id);
-      return { ...listed(deal, deps), events: events.map(eventAnswer) };
+      const choices = await listChoices(deps.kysely, deal.aggregateId, { limit: CHOICES_SHOWN });
+      const now = deps.clock.now();
+      const delivery = deliveryAnswer(await findDelivery(deps.kysely, id), { state: deal.state, now });
+      return { ...listed(deal, deps), events: events.map(eventAnswer), choices: choices.map(choiceAnswer), delivery };
     },
   );
+}
+
+/** The aggregate's newest decisions, beside a deal; all of them are in a list of their own. */
+const CHOICES_SHOWN = 5;
+
+function actRoute(
+  server: Server,
+  deps: DealDeps,
+  { path, act }: { path: 'retry' | 'abandon'; act: typeof retryDeal },
+): void {
+  server.post(
+    `/deals/:id/${path}`,
+    {
+      config: { access: ['ops'] },
+      schema: {
+        params: exactly({ id: Type.String({ pattern: UUID }) }),
+        body: Type.Union([exactly({ reason: reasonBody }), Type.Null()]),
+        querystring: exactly({}),
+        response: { 200: exactly(listedProperties), '4xx': problem, '5xx': problem },
+      },
+    },
+    async (request) => {
+      const { kysely: db, jobs, clock } = deps;
+      const { id } = request.params;
+      await act({ db, jobs, clock }, id, actOf(request, request.body?.reason));
+      const deal = await findDeal(db, id);
+      if (deal === undefined) throw new LadingError('NOT_FOUND', `there is no deal ${id}`);
+      return listed(deal, deps);
+    },
+  );
+}
+
+/** The epoch that lies so far ahead of now. */
+function endsBy(deps: DealDeps, expiring: string): number {
+  const { genesisSeconds } = knownNetwork(deps);
+  try {
+    return epochAt(genesisSeconds, new Date(deps.clock.now().getTime() + parseDurationMs(expiring)));
+  } catch (cause) {
+    throw new BadInput('INVALID_REQUEST', `expiring: '${expiring}' is not a time such as 45d`, { cause });
+  }
 }
 
 function listed(deal: ListedDeal, deps: DealDeps) {

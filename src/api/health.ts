@@ -9,6 +9,17 @@ export interface HealthDeps {
   log: { warn(fields: object, event: string): void };
 }
 
+/** A check that fails, with since when, which everybody may know. */
+export class NotReady extends Error {
+  override readonly name = 'NotReady';
+  readonly since: Date | undefined;
+
+  constructor(message: string, since: Date | undefined) {
+    super(message);
+    this.since = since;
+  }
+}
+
 /** An orchestrator asks every few seconds: a check that hangs must answer before the next question. */
 const CHECK_TIMEOUT_MS = 3_000;
 
@@ -27,7 +38,7 @@ export function healthRoutes(server: Server, deps: HealthDeps): void {
   });
 }
 
-/** Says only whether: what is wrong stands in the log. */
+/** Says only whether, and since when: what is wrong stands in the log. */
 async function runCheck([name, check]: [string, () => Promise<void>], { log }: HealthDeps): Promise<[string, string]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
@@ -38,7 +49,8 @@ async function runCheck([name, check]: [string, () => Promise<void>], { log }: H
     return [name, 'ok'];
   } catch (error) {
     log.warn({ check: name, error: describeError(error) }, 'readiness.failed');
-    return [name, 'failed'];
+    const since = error instanceof NotReady ? error.since : undefined;
+    return [name, since === undefined ? 'failed' : `failed since ${since.toISOString()}`];
   } finally {
     clearTimeout(timer);
   }

@@ -1,26 +1,35 @@
-import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
 import { findSealedByPiece } from '../aggregate/aggregate-rows.ts';
 import { openVirtualCar, type VirtualCar } from '../aggregate/bytes/virtual-car.ts';
+import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
 import { findFetchablePiece } from '../deals/status/deal-list.ts';
-import { LadingError } from '../errors.ts';
+import { describeError, LadingError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { parseByteRange, type ByteRange } from './byte-range.ts';
 import { canonicalPiece } from './parse-cid.ts';
+import { createPieceLimits } from './piece-limits.ts';
 import { exactly, problem, streamed } from './schemas.ts';
+import { pour } from './pour.ts';
+import { serveBytes, serveDeal, type ServeDeps, type Served } from './serve-range.ts';
 import type { Server } from './typed-server.ts';
 
 export interface PieceDeps {
   kysely: Kysely<DB>;
   store: ObjectStore;
+  clock: Clock;
+  log: Log;
+  /** Bytes a second of all connections together; undefined: no cap. */
+  pieceRate?: number | undefined;
 }
 
 /** What a storage provider downloads: plain bytes by ranges, never compressed, the same at every call. */
 export function pieceRoutes(server: Server, deps: PieceDeps): void {
   const config = { access: 'piece' } as const;
+  const serving: ServeDeps = { ...deps, limits: createPieceLimits({ bytesPerSecond: deps.pieceRate }) };
   const schema = {
     params: exactly({ pieceCid: Type.String() }),
     querystring: exactly({}),
@@ -31,10 +40,11 @@ export function pieceRoutes(server: Server, deps: PieceDeps): void {
     '/piece/:pieceCid',
     { config, schema: { ...schema, response: { 200: streamed, 206: streamed, ...failures } } },
     async (request, reply) => {
-      const { piece, pieceCid } = await openPiece(request, deps, request.params.pieceCid);
+      const { piece, pieceCid, deal } = await openPiece(request, deps, request.params.pieceCid);
       const range = rangeOf(request, pieceCid, piece);
-      const { start, end } = setHeaders(reply, { piece, pieceCid, range });
-      return reply.send(Readable.from(piece.readRange(start, end), { objectMode: false }));
+      const served = { piece, ...setHeaders(reply, { piece, pieceCid, range }) };
+      await answer(reply, { serving, served, deal });
+      return reply;
     },
   );
   // RFC 9110 gives Range a meaning for GET alone: HEAD tells of the whole.
@@ -51,17 +61,59 @@ export function pieceRoutes(server: Server, deps: PieceDeps): void {
 
 async function openPiece(request: FastifyRequest, deps: PieceDeps, text: string) {
   const pieceCid = canonicalPiece(text);
-  await checkDeal(request, deps, pieceCid);
+  const deal = await findCallingDeal(request, deps, pieceCid);
   const sealed = await findSealedByPiece(deps.kysely, pieceCid);
   if (sealed === undefined) throw new LadingError('NOT_FOUND', `there is no piece ${pieceCid}`);
-  return { piece: openVirtualCar({ db: deps.kysely, store: deps.store }, sealed), pieceCid };
+  if (sealed.releasedAt !== undefined) throw pieceReleased(pieceCid);
+  return { piece: openVirtualCar({ db: deps.kysely, store: deps.store }, sealed), pieceCid, deal };
+}
+
+function pieceReleased(pieceCid: string): LadingError {
+  const message = `the bytes of the piece ${pieceCid} are not kept here any more: its providers have them`;
+  return new LadingError('PIECE_RELEASED', message);
+}
+
+/** Who fetches, where it is the provider of a deal. */
+interface CallingDeal {
+  dealId: string;
+  provider: string;
 }
 
 /** A deal's token opens this deal's piece alone, and only while something can come of the deal. */
-async function checkDeal({ caller }: FastifyRequest, { kysely }: PieceDeps, pieceCid: string): Promise<void> {
-  if (caller?.kind !== 'deal') return;
-  if ((await findFetchablePiece(kysely, caller.dealId)) === pieceCid) return;
-  throw new LadingError('FORBIDDEN', `the token of deal ${caller.dealId} does not, or no longer, open this piece`);
+async function findCallingDeal(
+  { caller }: FastifyRequest,
+  { kysely }: PieceDeps,
+  pieceCid: string,
+): Promise<CallingDeal | undefined> {
+  if (caller?.kind !== 'deal') return undefined;
+  const { dealId } = caller;
+  const open = await findFetchablePiece(kysely, dealId);
+  if (open?.pieceCid === pieceCid) return { dealId, provider: open.provider };
+  throw new LadingError('FORBIDDEN', `the token of deal ${dealId} does not, or no longer, open this piece`);
+}
+
+interface Answering {
+  serving: ServeDeps;
+  served: Served;
+  deal: CallingDeal | undefined;
+}
+
+/** Sends the bytes, for as long as the client takes them; its connection counts as one of its provider meanwhile. */
+async function answer(reply: FastifyReply, { serving, served, deal }: Answering): Promise<void> {
+  const release = deal === undefined ? undefined : serving.limits.connect(deal.provider);
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  try {
+    const bytes =
+      deal === undefined
+        ? serveBytes(serving, served, gone.signal)
+        : serveDeal(serving, { ...served, dealId: deal.dealId }, gone.signal);
+    const fault = await pour(reply, bytes, gone.signal);
+    if (fault === undefined || gone.signal.aborted) return;
+    serving.log.warn({ dealId: deal?.dealId, err: describeError(fault) }, 'piece.broken');
+  } finally {
+    release?.();
+  }
 }
 
 function etagOf(pieceCid: string): string {
@@ -75,13 +127,13 @@ function rangeOf({ headers }: FastifyRequest, pieceCid: string, piece: VirtualCa
   return parseByteRange(headers.range, piece.carBytes);
 }
 
-interface Answer {
+interface Headed {
   piece: VirtualCar;
   pieceCid: string;
   range: ByteRange;
 }
 
-function setHeaders(reply: FastifyReply, { piece, pieceCid, range }: Answer): { start: number; end: number } {
+function setHeaders(reply: FastifyReply, { piece, pieceCid, range }: Headed): { start: number; end: number } {
   const { carBytes } = piece;
   reply.header('accept-ranges', 'bytes');
   if (range.kind === 'unsatisfiable') {

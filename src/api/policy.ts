@@ -2,9 +2,10 @@ import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
 import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
-import { changePolicy, showPolicy, type Policy } from '../deals/propose/policy.ts';
-import { findPolicy, insertPolicy } from '../deals/propose/policy-store.ts';
-import { callerName } from './auth.ts';
+import { showPolicy, type Policy } from '../deals/propose/policy.ts';
+import { findPolicy, replacePolicy } from '../deals/propose/policy-store.ts';
+import { BadInput } from '../errors.ts';
+import { actOf } from './auth.ts';
 import { exactly, problem } from './schemas.ts';
 import type { Server } from './typed-server.ts';
 
@@ -15,12 +16,14 @@ export interface PolicyDeps {
 
 /** A policy has fewer terms than this. */
 const MAX_TERMS = 50;
+/** A list of a thousand providers is the longest. */
+const MAX_TERM_CHARS = 25_000;
 
 const policySchema = exactly({ version: Type.Integer(), terms: Type.Record(Type.String(), Type.String()) });
 
 const changes = Type.Record(
   Type.String({ pattern: '^[a-z_]{1,40}$' }),
-  Type.Union([Type.String({ maxLength: 100 }), Type.Number(), Type.Boolean()]),
+  Type.Union([Type.String({ maxLength: MAX_TERM_CHARS }), Type.Number(), Type.Boolean()]),
   { minProperties: 1, maxProperties: MAX_TERMS, description: 'terms to change, by the names that GET /policy shows' },
 );
 
@@ -35,14 +38,19 @@ export function policyRoutes(server: Server, deps: PolicyDeps): void {
     { config: { access: ['ops'] }, schema: { body: changes, querystring, response } },
     async (request) => {
       const pairs = Object.entries(request.body).map(([name, value]) => `${name}=${value}`);
-      const made = { at: deps.clock.now(), by: callerName(request) };
-      const policy = await deps.kysely.transaction().execute(async (trx) => {
-        const terms = changePolicy(await findPolicy(trx), pairs);
-        return insertPolicy(trx, terms, made);
-      });
-      return policyAnswer(policy);
+      const ifVersion = versionOf(request.headers['if-match']);
+      const change = { pairs, ifVersion, at: deps.clock.now(), ...actOf(request) };
+      return policyAnswer(await replacePolicy(deps.kysely, change));
     },
   );
+}
+
+/** `If-Match: "7"`: only while version 7 is in force. */
+function versionOf(header: string | undefined): number | undefined {
+  if (header === undefined || header.trim() === '*') return undefined;
+  const version = /^\s*"?(\d{1,9})"?\s*$/.exec(header)?.[1];
+  if (version === undefined) throw new BadInput('INVALID_REQUEST', 'If-Match: give the version of the policy, as "7"');
+  return Number(version);
 }
 
 function policyAnswer(policy: Policy) {

@@ -1,8 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
-import { isKnownUpload, listPlacedRuns, type PlacedRun, type PlacedRunCursor } from '../aggregate/bytes/proof-store.ts';
-import { listRunBlocks, proveRun, type ProveDeps } from '../aggregate/bytes/prove.ts';
+import { isKnownUpload, listPlacedRuns, type PlacedRun, type PlacedRunCursor } from '../aggregate/bytes/placed-runs.ts';
+import { findSealed } from '../aggregate/aggregate-rows.ts';
+import { listRunBlocks, proveRun, type ProveDeps, type RunProof } from '../aggregate/bytes/prove.ts';
+import { readStoredProof } from '../aggregate/keep/stored-proofs.ts';
 import { createGate, type Gate } from '../chain/gate.ts';
 import type { DB } from '../db/tables.ts';
 import { listPublicDeals } from '../deals/status/deal-list.ts';
@@ -29,6 +31,8 @@ const PROOFS_AT_ONCE = 2;
 const MAX_CALLERS = 32;
 /** An upload is in one aggregate, or cut into a few parts; each costs the reading of a piece. */
 const PROOFS_PER_ANSWER = 8;
+/** An answer ends after the proof that brings its lists to so many CIDs: it is held in memory in both forms. */
+const LISTED_BLOCKS_PER_ANSWER = 100_000;
 
 const DAG_CBOR_TYPE = 'application/vnd.ipld.dag-cbor';
 
@@ -69,15 +73,14 @@ export function proofRoutes(server: Server, deps: ProofDeps): void {
       },
     },
     async (request, reply) => {
-      const { runs, next } = await findRuns(deps, canonicalRoot(request.params.cid), request.query.cursor);
-      const withBlocks = request.query.blocks === '1';
+      const runs = await findRuns(deps, canonicalRoot(request.params.cid), request.query.cursor);
       const signal = clientSignal(reply);
-      const items: InclusionProof[] = [];
-      for (const run of runs) {
-        signal.throwIfAborted();
-        items.push(await gate.run(() => proofOf(deps, run, { withBlocks, signal })));
-      }
-      return sendProofs(request, reply, { items, next });
+      const prove = (run: PlacedRun) => {
+        // A part's order is no CAR's: without the list nobody could lay it out.
+        const withBlocks = request.query.blocks === '1' || (run.isPart && request.query.blocks !== '0');
+        return gate.run(() => proofOf(deps, run, { withBlocks, signal }));
+      };
+      return sendProofs(request, reply, await proveSome(runs, prove, signal));
     },
   );
 }
@@ -108,17 +111,32 @@ function clientSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-async function findRuns(
-  { kysely }: ProofDeps,
-  root: string,
-  cursor: string | undefined,
-): Promise<{ runs: PlacedRun[]; next: string | null }> {
+/** The proofs of an answer, and where the next one goes on. */
+async function proveSome(
+  runs: readonly PlacedRun[],
+  prove: (run: PlacedRun) => Promise<InclusionProof>,
+  signal: AbortSignal,
+): Promise<ProofList> {
+  const items: InclusionProof[] = [];
+  let listed = 0;
+  for (const run of runs) {
+    signal.throwIfAborted();
+    const proof = await prove(run);
+    items.push(proof);
+    listed += proof.blocks?.length ?? 0;
+    if (listed >= LISTED_BLOCKS_PER_ANSWER) break;
+  }
+  const last = runs[items.length - 1];
+  const isWhole = items.length === runs.length && runs.length < PROOFS_PER_ANSWER;
+  const next = last === undefined || isWhole ? null : encodeCursor([last.outline.id.toString(), last.seq.toString()]);
+  return { items, next };
+}
+
+async function findRuns({ kysely }: ProofDeps, root: string, cursor: string | undefined): Promise<PlacedRun[]> {
   const after = cursor === undefined ? undefined : readCursor(cursor);
   const runs = await listPlacedRuns(kysely, root, { after, limit: PROOFS_PER_ANSWER });
   if (runs.length === 0 && after === undefined) throw await noProof(kysely, root);
-  const last = runs.length < PROOFS_PER_ANSWER ? undefined : runs.at(-1);
-  const next = last === undefined ? null : encodeCursor([last.outline.id.toString(), last.seq.toString()]);
-  return { runs, next };
+  return runs;
 }
 
 function readCursor(cursor: string): PlacedRunCursor {
@@ -132,20 +150,42 @@ async function noProof(kysely: Kysely<DB>, root: string): Promise<LadingError> {
   return new LadingError('NOT_SEALED', message, { retry: 'later' });
 }
 
-async function proofOf(
-  deps: ProofDeps,
-  run: PlacedRun,
-  { withBlocks, signal }: { withBlocks: boolean; signal: AbortSignal },
-): Promise<InclusionProof> {
-  const proveDeps = { db: deps.kysely, store: deps.store };
-  // First what may be refused, then what takes long.
-  const blocks = withBlocks ? { blocks: await listRunBlocks(proveDeps, run, signal) } : {};
-  const proof = await proveRun(proveDeps, run, signal);
+async function proofOf(deps: ProofDeps, run: PlacedRun, options: ProofOptions): Promise<InclusionProof> {
+  const proof = await runProof({ db: deps.kysely, store: deps.store }, run, options);
   const deals = await listPublicDeals(deps.kysely, run.pieceCid);
   const ids = deals.flatMap(({ state, chainDealId }) =>
     state === 'active' && chainDealId !== null ? [Number(chainDealId)] : [],
   );
-  return { ...proof, deals: ids.toSorted((a, b) => a - b), ...blocks };
+  return { ...proof, deals: ids.toSorted((a, b) => a - b) };
+}
+
+interface ProofOptions {
+  withBlocks: boolean;
+  signal: AbortSignal;
+}
+
+async function runProof(deps: ProveDeps, run: PlacedRun, options: ProofOptions): Promise<RunProof> {
+  if (run.isReleased) return storedProof(deps, run, options);
+  try {
+    return await freshProof(deps, run, options);
+  } catch (error) {
+    // Its bytes may have been released while they were read.
+    const isReleased = (await findSealed(deps.db, run.outline.id))?.releasedAt !== undefined;
+    if (!isReleased) throw error;
+    return storedProof(deps, run, options);
+  }
+}
+
+async function freshProof(deps: ProveDeps, run: PlacedRun, { withBlocks, signal }: ProofOptions): Promise<RunProof> {
+  // First what may be refused, then what takes long.
+  const blocks = withBlocks ? { blocks: await listRunBlocks(deps, run, signal) } : {};
+  return { ...(await proveRun(deps, run, signal)), ...blocks };
+}
+
+/** Without the bytes the blocks are known only where their order is no CAR's, and nobody could lay them out without. */
+async function storedProof(deps: ProveDeps, run: PlacedRun, { withBlocks }: ProofOptions): Promise<RunProof> {
+  const { blocks, ...proof } = await readStoredProof(deps, run.outline.id, run.seq);
+  return withBlocks && blocks !== undefined ? { ...proof, blocks } : proof;
 }
 
 /** The ETag is the CID of the answer's DAG-CBOR form; `x-proof-cid` names that of each proof by itself, in order. */

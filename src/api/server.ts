@@ -4,16 +4,21 @@ import { fastify } from 'fastify';
 import type { ApiToken } from '../config.ts';
 import type { Log } from '../log.ts';
 import { aggregateRoutes, type AggregateDeps } from './aggregates.ts';
+import { auditRoutes } from './audit.ts';
 import { guardRoutes } from './auth.ts';
 import { checkRoutes, type CheckDeps } from './check.ts';
+import { choiceRoutes } from './choices.ts';
 import { dealRoutes, type DealDeps } from './deals.ts';
 import { answerErrors } from './errors.ts';
 import { healthRoutes, type HealthDeps } from './health.ts';
+import { historyRoutes } from './history.ts';
 import { lingerAfterEarlyAnswers } from './linger.ts';
+import { manifestRoutes, type ManifestDeps } from './manifest.ts';
 import { pieceRoutes, type PieceDeps } from './piece.ts';
 import { policyRoutes, type PolicyDeps } from './policy.ts';
 import { proofRoutes, type ProofDeps } from './proofs.ts';
 import { providerRoutes, type ProviderDeps } from './providers.ts';
+import { removeRoutes, type RemoveDeps } from './remove.ts';
 import type { Server } from './typed-server.ts';
 import { uploadRoutes, type UploadDeps } from './uploads.ts';
 
@@ -25,7 +30,9 @@ export interface ServerDeps
     ProviderDeps,
     PolicyDeps,
     PieceDeps,
+    ManifestDeps,
     ProofDeps,
+    RemoveDeps,
     HealthDeps {
   tokens: readonly ApiToken[];
   /** The deal's uuid when the text is a piece token of ours (deals/piece-token.ts). */
@@ -88,10 +95,15 @@ function addRoutes(server: Server, deps: ServerDeps): void {
   checkRoutes(server, deps);
   aggregateRoutes(server, deps);
   dealRoutes(server, deps);
+  manifestRoutes(server, deps);
   providerRoutes(server, deps);
   policyRoutes(server, deps);
+  choiceRoutes(server, deps);
+  auditRoutes(server, deps);
   pieceRoutes(server, deps);
   proofRoutes(server, deps);
+  removeRoutes(server, deps);
+  historyRoutes(server, deps);
   healthRoutes(server, deps);
 }
 

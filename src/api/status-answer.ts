@@ -34,10 +34,14 @@ const pinSchema = exactly({
 
 const queueingSchema = exactly({
   reason: Type.String(),
-  position: nullableNumber,
+  position: Type.Union([Type.Number(), Type.Null()], {
+    description:
+      'From 1: the place in the queue or, once placed, in the aggregate. Null where it has none; and in the answer to an upload when more than 10,000 wait before it: a later status tells it.',
+  }),
   aggregateFill: nullableNumber,
   sealsBy: nullableText,
   etaActive: exactly({ p50: nullableText, p95: nullableText }),
+  parts: Type.Optional(exactly({ placed: Type.Integer(), total: Type.Integer() })),
   missing: Type.Optional(exactly({ count: Type.Number(), first: Type.String() })),
   failure: Type.Optional(Type.String()),
   lastRefusal: Type.Optional(exactly({ miner: Type.String(), text: Type.String(), at: Type.String() })),
@@ -56,6 +60,8 @@ export const statusProperties = {
 export interface ChainView {
   asOf: Date | undefined;
   degraded: readonly string[];
+  /** The chain cannot be read or believed, since then where that is known; a limit of our nodes alone is none. */
+  fault?: { since: Date | undefined };
 }
 
 export interface StatusDeps {
@@ -84,7 +90,8 @@ export async function findStatusAnswer(deps: StatusDeps, root: string): Promise<
   return status && statusAnswer(deps, status);
 }
 
-function statusAnswer(deps: StatusDeps, status: UploadStatus): Static<typeof answer> {
+/** What an upload's status says, in the words of an answer. */
+export function statusAnswer(deps: StatusDeps, status: UploadStatus): Static<typeof answer> {
   const pin = {
     cid: status.root,
     created: formatOffsetTime(status.createdAt, 'microseconds'),
@@ -93,7 +100,7 @@ function statusAnswer(deps: StatusDeps, status: UploadStatus): Static<typeof ans
     status: pinStatus(status.state),
   };
   const deals = status.deals.map((row) => dealObject(row, knownNetwork(deps)));
-  const waiting = deals.length > 0 ? {} : { queueing: queueing(status, deps.sealRules) };
+  const waiting = deals.length > 0 && !status.partsWait ? {} : { queueing: queueing(status, deps.sealRules) };
   return { pin, deals, ...waiting, ...freshness(deps) };
 }
 

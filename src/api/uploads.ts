@@ -4,8 +4,9 @@ import type { ReceiveInput, Received } from '../aggregate/receive/receive.ts';
 import { BadInput } from '../errors.ts';
 import { callerName } from './auth.ts';
 import { decodeBody } from './decode-body.ts';
+import { giveBackChunks } from './give-back-chunks.ts';
 import { compatibleError, exactly } from './schemas.ts';
-import { findStatusAnswer, statusProperties, type StatusDeps } from './status-answer.ts';
+import { findStatusAnswer, statusAnswer, statusProperties, type StatusDeps } from './status-answer.ts';
 import type { Server } from './typed-server.ts';
 
 export interface UploadDeps extends StatusDeps {
@@ -38,12 +39,30 @@ export function uploadRoutes(server: Server, deps: UploadDeps): void {
       async (request, reply) => {
         checkContentType(request);
         const received = await deps.receiveCar(receiveInput(request, reply));
-        const status = await findStatusAnswer(deps, received.root);
+        const status = freshAnswer(deps, received) ?? (await findStatusAnswer(deps, received.root));
         if (status === undefined) throw new Error(`the upload ${received.root} is gone right after it was received`);
         const { pin, ...rest } = status;
         return { ok: true as const, value: { cid: received.cid, size: pin.size, created: pin.created, pin, ...rest } };
       },
     );
+  });
+}
+
+/** A new and complete upload waits, and has no more to tell: the database need not be asked for that. */
+function freshAnswer(deps: StatusDeps, { root, fresh }: Received) {
+  if (fresh === undefined) return undefined;
+  const { at: createdAt, position } = fresh;
+  const nothing = { missing: undefined, failure: null, aggregate: undefined, lastRefusal: undefined };
+  const dagBytes = BigInt(fresh.dagBytes);
+  return statusAnswer(deps, {
+    ...nothing,
+    root,
+    state: 'waiting',
+    createdAt,
+    dagBytes,
+    position,
+    deals: [],
+    partsWait: false,
   });
 }
 
@@ -60,9 +79,11 @@ function receiveInput(request: FastifyRequest, reply: FastifyReply): ReceiveInpu
     if (!reply.raw.writableFinished) gone.abort(new Error('the client went away'));
   });
   const { 'content-length': declared, 'content-encoding': encoding } = request.headers;
+  // Not destroyed when reading stops early: that would cut the connection before the error is told (linger.ts).
+  const raw = request.raw.iterator({ destroyOnReturn: false });
   return {
-    // Not destroyed when reading stops early: that would cut the connection before the error is told (linger.ts).
-    body: decodeBody(request.raw.iterator({ destroyOnReturn: false }), encoding),
+    // A decoder reads ahead and keeps chunks; receiveCar keeps none.
+    body: encoding === undefined ? giveBackChunks(raw) : decodeBody(raw, encoding),
     owner: callerName(request),
     // The length of an encoded body says nothing of the CAR's.
     ...(declared === undefined || encoding !== undefined ? {} : { declaredBytes: Number(declared) }),

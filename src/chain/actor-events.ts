@@ -3,7 +3,7 @@ import { idAddress, formatAddress, idOf, parseAddress } from '../filecoin/addres
 import { base64CborInt, base64CborText, decodeCbor, type CborValue } from '../filecoin/cbor.ts';
 import { FormatError } from '../filecoin/format-error.ts';
 import { answerParser, cidLink } from './parse-answer.ts';
-import type { Rpc } from './rpc.ts';
+import type { Rpc } from './rpc-call.ts';
 import { RpcError } from './rpc-error.ts';
 
 /** Events of the market actor (FIP-0083); a deal that times out unactivated has none. */
@@ -41,7 +41,7 @@ export interface DealEventFilter {
   types: readonly DealEventType[];
   /** `f0…`; any of them. */
   clients: readonly string[];
-  signal?: AbortSignal | undefined;
+  signal: AbortSignal;
 }
 
 const METHOD = 'GetActorEventsRaw';
@@ -50,9 +50,11 @@ const MARKET_ACTOR = 'f05';
 const CBOR_CODEC = 0x51;
 /** The longest range a node answers for with its default settings (MaxFilterHeightRange). */
 export const MAX_EVENT_RANGE_EPOCHS = 2_880;
-/** Lotus and Forest refuse more than 10,000 results with these words, gateways with this code. */
-const TOO_MANY = /too many events|more restricted filter|too many results/i;
+/** How nodes refuse a range that is too long for them, or one with more than 10,000 results. */
+const RANGE_REFUSED = /\brange\b|too (many|big|large|long|wide)|more restricted filter|exceed|limited to/i;
+/** The code of FRC-0116 for it, which some providers also give to who asks too often. */
 const RANGE_EXCEEDED = -32_005;
+const TOO_OFTEN = /\brate\b|requests|per second/i;
 
 const actorEvents = Type.Union([
   Type.Null(),
@@ -127,24 +129,47 @@ function filterParam(filter: DealEventFilter) {
   };
 }
 
-function isTooMany(error: unknown): boolean {
-  if (!(error instanceof RpcError) || error.code !== 'RPC_ERROR') return false;
-  return error.rpcCode === RANGE_EXCEEDED || TOO_MANY.test(error.message);
+function isRangeRefused(error: unknown): error is RpcError {
+  if (!(error instanceof RpcError) || error.code !== 'RPC_ERROR' || TOO_OFTEN.test(error.why)) return false;
+  return error.rpcCode === RANGE_EXCEEDED || RANGE_REFUSED.test(error.why);
 }
 
-/** Deal events in order of height; a range with more events than a node hands out is halved. */
-export async function readDealEvents(rpc: Rpc, filter: DealEventFilter): Promise<DealEvent[]> {
-  const { fromHeight, toHeight, signal } = filter;
+const NAMED_LIMIT = /(?:max\w*|limit\w*|up to|at most|more than|exceeds?)\D{0,30}?(\d{1,6})\b/i;
+
+/** The range that the node says it answers for, where it names one that is shorter than what was asked. */
+function namedRange({ why }: RpcError, epochs: number): number | undefined {
+  const named = Number(NAMED_LIMIT.exec(why)?.[1] ?? 0);
+  return named > 1 && named < epochs ? named : undefined;
+}
+
+async function readRange(rpc: Rpc, filter: DealEventFilter): Promise<DealEvent[]> {
+  const read = { method: METHOD, params: [filterParam(filter)], parse: parseActorEvents } as const;
+  const events = await rpc.read(read, filter.signal);
+  const wanted = events.flatMap((event) => toDealEvent(event) ?? []).filter((event) => isAsked(event, filter));
+  return wanted.toSorted((a, b) => a.height - b.height);
+}
+
+/** Deal events in order of height; a range that is too long for the node, or has too many of them, is cut. */
+export function readDealEvents(rpc: Rpc, filter: DealEventFilter): Promise<DealEvent[]> {
+  return readCut(rpc, filter, true);
+}
+
+/** What the node names is tried once: from there on ranges are halved, so that no wording makes this long. */
+async function readCut(rpc: Rpc, filter: DealEventFilter, tryNamed: boolean): Promise<DealEvent[]> {
+  const { fromHeight, toHeight } = filter;
   try {
-    const events = parseActorEvents(await rpc.call(METHOD, [filterParam(filter)], signal), METHOD);
-    const wanted = events.flatMap((event) => toDealEvent(event) ?? []).filter((event) => isAsked(event, filter));
-    return wanted.toSorted((a, b) => a.height - b.height);
+    return await readRange(rpc, filter);
   } catch (error) {
-    if (!isTooMany(error) || toHeight <= fromHeight) throw error;
+    if (!isRangeRefused(error) || toHeight <= fromHeight) throw error;
+    const epochs = toHeight - fromHeight + 1;
+    const step = (tryNamed ? namedRange(error, epochs) : undefined) ?? Math.ceil(epochs / 2);
+    const found: DealEvent[] = [];
+    for (let from = fromHeight; from <= toHeight; from += step) {
+      const to = Math.min(toHeight, from + step - 1);
+      for (const event of await readCut(rpc, { ...filter, fromHeight: from, toHeight: to }, false)) found.push(event);
+    }
+    return found;
   }
-  const middle = Math.floor((fromHeight + toHeight) / 2);
-  const lower = await readDealEvents(rpc, { ...filter, toHeight: middle });
-  return [...lower, ...(await readDealEvents(rpc, { ...filter, fromHeight: middle + 1 }))];
 }
 
 /** A node that does not know a part of the filter must not hand us strangers' deals. */

@@ -1,15 +1,14 @@
 import type { Clock } from '../clock.ts';
 import { LadingError } from '../errors.ts';
+import type { Rpc } from './rpc-call.ts';
 
-/** Calls one endpoint and no other. */
-export type Ask = (method: string, params: readonly unknown[], signal?: AbortSignal) => Promise<unknown>;
-/** Throws `NETWORK_DIFFERS` when the endpoint serves another chain than ours. */
-export type Admit = (ask: Ask, signal: AbortSignal | undefined) => Promise<void>;
+/** Throws `NETWORK_DIFFERS` when this endpoint serves another chain than ours. */
+export type Admit = (endpoint: Rpc, signal: AbortSignal) => Promise<void>;
 
 /** Whether one endpoint is to be believed. */
 export interface Admission {
   /** Resolves when it is; asks it first where that is not known, or was long ago. */
-  pass(ask: Ask, signal: AbortSignal | undefined): Promise<void>;
+  pass(endpoint: Rpc, signal: AbortSignal): Promise<void>;
   /** After a fault it may come back as another chain, so that it is asked again. */
   doubt(): void;
 }
@@ -27,13 +26,13 @@ export function createAdmission(admit: Admit | undefined, clock: Clock): Admissi
   let trustedUntil = 0;
   let refused: { until: number; error: LadingError } | undefined;
   return {
-    async pass(ask, signal) {
+    async pass(endpoint, signal) {
       if (admit === undefined) return;
       const now = clock.now().getTime();
       if (now < trustedUntil) return;
       if (refused !== undefined && now < refused.until) throw refused.error;
       try {
-        await admit(ask, signal);
+        await admit(endpoint, signal);
         trustedUntil = now + TRUST_MS;
         refused = undefined;
       } catch (error) {

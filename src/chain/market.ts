@@ -1,7 +1,7 @@
 import { Type, type Static } from 'typebox';
 import { tipsetParam, type ReadOptions } from './head.ts';
-import { amount, answerParser, cidLink, epoch, idText, toIdText, uint } from './parse-answer.ts';
-import { jsonInteger, type Rpc } from './rpc.ts';
+import { amount, answerParser, badResult, cidLink, epoch, idText, toIdText, uint } from './parse-answer.ts';
+import { jsonInteger, type Outcome, type Rpc } from './rpc-call.ts';
 import { isNodeError } from './rpc-error.ts';
 
 /** attoFIL. */
@@ -90,43 +90,69 @@ export const parseDataCap = answerParser(datacap, (bytes) => (bytes === null ? u
 export const parseMarketDeal = answerParser(deal, readDeal);
 
 /** What an address has at the market actor. */
-export async function readMarketBalance(rpc: Rpc, address: string, options: ReadOptions = {}): Promise<MarketBalance> {
-  const method = 'StateMarketBalance';
-  return parseMarketBalance(await rpc.call(method, [address, tipsetParam(options.tipset)], options.signal), method);
+export async function readMarketBalance(rpc: Rpc, address: string, options: ReadOptions): Promise<MarketBalance> {
+  const params = [address, tipsetParam(options.tipset)];
+  return await rpc.read({ method: 'StateMarketBalance', params, parse: parseMarketBalance }, options.signal);
 }
 
 /** DataCap in bytes; undefined for a client that is not verified. */
-export async function readDataCap(rpc: Rpc, address: string, options: ReadOptions = {}): Promise<bigint | undefined> {
-  const method = 'StateVerifiedClientStatus';
-  return parseDataCap(await rpc.call(method, [address, tipsetParam(options.tipset)], options.signal), method);
+export async function readDataCap(rpc: Rpc, address: string, options: ReadOptions): Promise<bigint | undefined> {
+  const params = [address, tipsetParam(options.tipset)];
+  return await rpc.read({ method: 'StateVerifiedClientStatus', params, parse: parseDataCap }, options.signal);
 }
 
 /** For a piece of this padded size. */
 export async function readCollateralBounds(
   rpc: Rpc,
   piece: { pieceBytes: bigint; verified: boolean },
-  options: ReadOptions = {},
+  options: ReadOptions,
 ): Promise<CollateralBounds> {
   const method = 'StateDealProviderCollateralBounds';
   const params = [jsonInteger(method, piece.pieceBytes), piece.verified, tipsetParam(options.tipset)];
-  return parseCollateralBounds(await rpc.call(method, params, options.signal), method);
+  return await rpc.read({ method, params, parse: parseCollateralBounds }, options.signal);
+}
+
+const DEAL_METHOD = 'StateMarketStorageDeal';
+
+function dealParams(dealId: bigint, { tipset }: Pick<ReadOptions, 'tipset'>): unknown[] {
+  return [jsonInteger(DEAL_METHOD, dealId), tipsetParam(tipset)];
+}
+
+/** In these words a node says of this very deal that it is not in the state. */
+function isNotFound(error: unknown, dealId: bigint): boolean {
+  return isNodeError(error, new RegExp(`\\bdeal ${dealId} not found\\b`));
 }
 
 /**
  * A deal of the market actor. Undefined only when the node says of this very deal that it is not in the state: every
  * other failure is thrown, as it says nothing about the deal.
  */
-export async function readMarketDeal(
-  rpc: Rpc,
-  dealId: bigint,
-  options: ReadOptions = {},
-): Promise<MarketDeal | undefined> {
-  const method = 'StateMarketStorageDeal';
+export async function readMarketDeal(rpc: Rpc, dealId: bigint, options: ReadOptions): Promise<MarketDeal | undefined> {
+  const params = dealParams(dealId, options);
   try {
-    const answer = await rpc.call(method, [jsonInteger(method, dealId), tipsetParam(options.tipset)], options.signal);
-    return parseMarketDeal(answer, method);
+    return await rpc.read({ method: DEAL_METHOD, params, parse: parseMarketDeal }, options.signal);
   } catch (error) {
-    if (isNodeError(error, new RegExp(`\\bdeal ${dealId} not found\\b`))) return undefined;
+    if (isNotFound(error, dealId)) return undefined;
     throw error;
   }
+}
+
+/** What a call for each of many deals came to: the deal, or undefined where it is not in the state. */
+export type DealOutcomes = ReadonlyMap<bigint, Outcome<MarketDeal | undefined>>;
+
+/** As readMarketDeal, for many at once. One that cannot be read says nothing of the others. */
+export async function readMarketDeals(
+  rpc: Rpc,
+  dealIds: readonly bigint[],
+  options: ReadOptions,
+): Promise<DealOutcomes> {
+  const params = dealIds.map((dealId) => dealParams(dealId, options));
+  const outcomes = await rpc.readMany({ method: DEAL_METHOD, params, parse: parseMarketDeal }, options.signal);
+  return new Map(
+    dealIds.map((dealId, at) => {
+      const outcome = outcomes[at] ?? { error: badResult(`no answer for deal ${dealId}`, DEAL_METHOD) };
+      const isGone = 'error' in outcome && isNotFound(outcome.error, dealId);
+      return [dealId, isGone ? { value: undefined } : outcome];
+    }),
+  );
 }

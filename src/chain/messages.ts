@@ -1,7 +1,7 @@
 import { Type, type Static } from 'typebox';
 import { amount, answerParser, cidLink, uint } from './parse-answer.ts';
-import type { Rpc } from './rpc.ts';
-import { isNodeError } from './rpc-error.ts';
+import type { Rpc } from './rpc-call.ts';
+import { isNodeError, RpcError } from './rpc-error.ts';
 
 /** Where a message was executed. */
 export interface FoundMessage {
@@ -69,23 +69,46 @@ function isUnknown(error: unknown, cid: string): boolean {
 
 /** As far back as the node has state. */
 const NO_LOOKBACK_LIMIT = -1;
+/** How far back gateways search with their default settings (lotus gateway, DefaultStateWaitLookbackLimit). */
+const GATEWAY_LOOKBACK_EPOCHS = 20;
+const LOOKBACK_REFUSED = /look-?back|too far/i;
 
-/** Undefined while the message is not executed, or not known to the node. */
-export async function searchMessage(rpc: Rpc, cid: string, signal?: AbortSignal): Promise<FoundMessage | undefined> {
-  const method = 'StateSearchMsg';
+async function searchBack(
+  rpc: Rpc,
+  cid: string,
+  { epochs, signal }: { epochs: number; signal: AbortSignal },
+): Promise<FoundMessage | undefined> {
+  const params = [null, { '/': cid }, epochs, true];
   try {
-    return parseFoundMessage(await rpc.call(method, [null, { '/': cid }, NO_LOOKBACK_LIMIT, true], signal), method);
+    return await rpc.read({ method: 'StateSearchMsg', params, parse: parseFoundMessage }, signal);
   } catch (error) {
     if (isUnknown(error, cid)) return undefined;
     throw error;
   }
 }
 
-/** Undefined when the node does not have the message. */
-export async function readMessage(rpc: Rpc, cid: string, signal?: AbortSignal): Promise<ChainMessage | undefined> {
-  const method = 'ChainGetMessage';
+/**
+ * Undefined while the message is not executed, or not known to the node. Throws `RPC_LOOKBACK` when the node, a gateway,
+ * searches only the newest tipsets and it is not in these: then events or messages tell of it (scan-publishes.ts). A
+ * gateway may also cut the search short and not say so, so that undefined never means that it will not be executed.
+ */
+export async function searchMessage(rpc: Rpc, cid: string, signal: AbortSignal): Promise<FoundMessage | undefined> {
   try {
-    return parseMessage(await rpc.call(method, [{ '/': cid }], signal), method);
+    return await searchBack(rpc, cid, { epochs: NO_LOOKBACK_LIMIT, signal });
+  } catch (error) {
+    if (!isNodeError(error, LOOKBACK_REFUSED)) throw error;
+  }
+  const found = await searchBack(rpc, cid, { epochs: GATEWAY_LOOKBACK_EPOCHS, signal });
+  if (found !== undefined) return found;
+  throw new RpcError('RPC_LOOKBACK', `no more than the last ${GATEWAY_LOOKBACK_EPOCHS} epochs are searched`, {
+    method: 'StateSearchMsg',
+  });
+}
+
+/** Undefined when the node does not have the message. */
+export async function readMessage(rpc: Rpc, cid: string, signal: AbortSignal): Promise<ChainMessage | undefined> {
+  try {
+    return await rpc.read({ method: 'ChainGetMessage', params: [{ '/': cid }], parse: parseMessage }, signal);
   } catch (error) {
     if (isUnknown(error, cid)) return undefined;
     throw error;

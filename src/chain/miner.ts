@@ -1,9 +1,9 @@
 import { multiaddr } from '@multiformats/multiaddr';
 import { Type, type Static } from 'typebox';
-import { FormatError } from '../filecoin/format-error.ts';
+import { LadingError } from '../errors.ts';
 import { tipsetParam, type ReadOptions } from './head.ts';
 import { answerParser, idText, toIdText, uint } from './parse-answer.ts';
-import type { Rpc } from './rpc.ts';
+import type { Rpc } from './rpc-call.ts';
 
 /** What the chain says of a storage provider. */
 export interface MinerInfo {
@@ -34,13 +34,11 @@ function decodeMultiaddr(base64: string): string[] {
   }
 }
 
-function readMiner(info: Static<typeof minerInfo>): MinerInfo {
+function readMiner(info: Static<typeof minerInfo>): MinerInfo & { unreadable: number } {
   const given = info.Multiaddrs ?? [];
   const multiaddrs = given.flatMap(decodeMultiaddr);
-  if (given.length > 0 && multiaddrs.length === 0) {
-    throw new FormatError('INVALID_MULTIADDR', `none of its ${given.length} multiaddrs can be read`);
-  }
   return {
+    unreadable: given.length - multiaddrs.length,
     peerId: info.PeerId === null || info.PeerId === '' ? undefined : info.PeerId,
     multiaddrs,
     sectorBytes: BigInt(info.SectorSize),
@@ -52,7 +50,15 @@ function readMiner(info: Static<typeof minerInfo>): MinerInfo {
 export const parseMinerInfo = answerParser(minerInfo, readMiner);
 
 /** `id`: `f0…`. */
-export async function readMinerInfo(rpc: Rpc, id: string, options: ReadOptions = {}): Promise<MinerInfo> {
-  const method = 'StateMinerInfo';
-  return parseMinerInfo(await rpc.call(method, [id, tipsetParam(options.tipset)], options.signal), method);
+export async function readMinerInfo(rpc: Rpc, id: string, options: ReadOptions): Promise<MinerInfo> {
+  const params = [id, tipsetParam(options.tipset)];
+  const { unreadable, ...info } = await rpc.read(
+    { method: 'StateMinerInfo', params, parse: parseMinerInfo },
+    options.signal,
+  );
+  // The provider has written them so, which every node shows alike.
+  if (unreadable > 0 && info.multiaddrs.length === 0) {
+    throw new LadingError('MINER_ADDRESSES_UNREADABLE', `none of the ${unreadable} multiaddrs of ${id} can be read`);
+  }
+  return info;
 }

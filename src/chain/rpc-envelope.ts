@@ -1,11 +1,14 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { Outcome } from './rpc-call.ts';
 import { RpcError } from './rpc-error.ts';
 
 /** What came back over HTTP, whatever its status. */
 export interface HttpAnswer {
   status: number;
   text: string;
+  /** The header of that name. */
+  retryAfter?: string | undefined;
 }
 
 export interface Asked {
@@ -22,12 +25,7 @@ const METHOD_NOT_FOUND = -32_601;
 /** Enough for a node's nested error text; the rest of a page of HTML or of a stack is of no use in a log. */
 const MAX_QUOTED_CHARS = 500;
 
-const envelope = Compile(
-  Type.Object({
-    jsonrpc: Type.Literal('2.0'),
-    id: Type.Union([Type.Literal(REQUEST_ID), Type.Null()]),
-  }),
-);
+const envelope = Compile(Type.Object({ jsonrpc: Type.Literal('2.0'), id: Type.Union([Type.Integer(), Type.Null()]) }));
 const failure = Compile(
   Type.Object({
     error: Type.Object({ code: Type.Integer(), message: Type.String(), data: Type.Optional(Type.Unknown()) }),
@@ -56,8 +54,13 @@ function isOkStatus(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
+/** Of whole seconds; a date is left to our own back-off, as clocks differ. */
+function retryAfterMs(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,6}$/.test(text) ? Number(text) * 1_000 : undefined;
+}
+
 /** Too many requests, a server in trouble: later it may be well again. Anything else needs a person. */
-function statusError({ status }: HttpAnswer, { method, host }: Asked): RpcError {
+function statusError({ status, retryAfter }: HttpAnswer, { method, host }: Asked): RpcError {
   const passes = status === 408 || status === 429 || status >= 500;
   const hint = status === 401 || status === 403 ? ' (check CHAIN_RPC_TOKEN)' : '';
   return new RpcError('RPC_HTTP_STATUS', `answered HTTP ${status}${hint}`, {
@@ -65,6 +68,7 @@ function statusError({ status }: HttpAnswer, { method, host }: Asked): RpcError 
     host,
     status,
     retry: passes ? 'later' : 'never',
+    retryAfterMs: retryAfterMs(retryAfter),
   });
 }
 
@@ -83,25 +87,25 @@ function nodeError(body: unknown, { text }: HttpAnswer, asked: Asked): RpcError 
   });
 }
 
-/**
- * The result of a JSON-RPC 2.0 answer. Throws RpcError. The HTTP status decides nothing while the body is a JSON-RPC
- * answer to us: Lotus sends errors with 200 and 500 alike (FRC-0116).
- */
-export function readResult(answer: HttpAnswer, asked: Asked): unknown {
-  const { method, host } = asked;
-  let body: unknown;
+function parseBody(answer: HttpAnswer, asked: Asked): unknown {
   try {
-    body = parseJson(answer.text);
+    return parseJson(answer.text);
   } catch {
     if (!isOkStatus(answer.status)) throw statusError(answer, asked);
-    throw new RpcError('RPC_NOT_JSON', `answered what is not JSON: ${quote(answer.text.slice(0, 80), asked.token)}`, {
+    const { method, host, token } = asked;
+    throw new RpcError('RPC_NOT_JSON', `answered what is not JSON: ${quote(answer.text.slice(0, 80), token)}`, {
       method,
       host,
     });
   }
-  if (!envelope.Check(body)) {
+}
+
+/** The result in the answer to the call of this id. Throws RpcError. */
+function readBody(body: unknown, id: number, { answer, asked }: { answer: HttpAnswer; asked: Asked }): unknown {
+  const { method, host } = asked;
+  if (!envelope.Check(body) || (body.id !== id && body.id !== null)) {
     if (!isOkStatus(answer.status)) throw statusError(answer, asked);
-    throw new RpcError('RPC_BAD_ENVELOPE', `answered JSON that is no JSON-RPC 2.0 answer to id ${REQUEST_ID}`, {
+    throw new RpcError('RPC_BAD_ENVELOPE', `answered JSON that is no JSON-RPC 2.0 answer to id ${id}`, {
       method,
       host,
     });
@@ -112,4 +116,43 @@ export function readResult(answer: HttpAnswer, asked: Asked): unknown {
     throw new RpcError('RPC_BAD_ENVELOPE', 'answered neither a result nor a well-formed error', { method, host });
   }
   return body.result;
+}
+
+/**
+ * The result of a JSON-RPC 2.0 answer. Throws RpcError. The HTTP status decides nothing while the body is a JSON-RPC
+ * answer to us: Lotus sends errors with 200 and 500 alike (FRC-0116).
+ */
+export function readResult(answer: HttpAnswer, asked: Asked): unknown {
+  return readBody(parseBody(answer, asked), REQUEST_ID, { answer, asked });
+}
+
+/** With these a server may say that it does not take a list, or not so long a one. */
+const NO_BATCH_STATUSES: ReadonlySet<number> = new Set([400, 404, 405, 413, 415, 422, 501]);
+
+/**
+ * The outcomes of the calls of a batch, whose ids count from 1. Undefined when the node does not take batches: it answers
+ * with one error for all, or refuses the request. Throws RpcError when there is no answer at all.
+ */
+export function readBatch(answer: HttpAnswer, calls: number, asked: Asked): Outcome<unknown>[] | undefined {
+  let body: unknown;
+  try {
+    body = parseBody(answer, asked);
+  } catch (error) {
+    if (NO_BATCH_STATUSES.has(answer.status)) return undefined;
+    throw error;
+  }
+  if (!Array.isArray(body)) {
+    // Of one that refuses for the moment nothing is learned.
+    if (answer.status === 429 || answer.status === 401 || answer.status === 403) throw statusError(answer, asked);
+    return undefined;
+  }
+  const byId = new Map(body.map((entry: unknown) => [envelope.Check(entry) ? entry.id : undefined, entry]));
+  return Array.from({ length: calls }, (_, at) => {
+    try {
+      return { value: readBody(byId.get(at + 1), at + 1, { answer, asked }) };
+    } catch (error) {
+      if (error instanceof RpcError) return { error };
+      throw error;
+    }
+  });
 }

@@ -4,10 +4,12 @@ import { createDevnet } from '../devnet/devnet.ts';
 import { parsePersonaPatch } from '../devnet/provider/provider-persona.ts';
 import { parseCommand, toJson, type Command } from './command.ts';
 
-const usage = 'devnet [--port 1234] [--providers 5] [--epoch-ms 1000] [--faults JSON] [--data-dir DIR] [--json]';
+const usage =
+  'devnet [--port 1234] [--rpc-nodes 1] [--providers 5] [--epoch-ms 1000] [--faults JSON] [--data-dir DIR] [--json]';
 
 const options = {
   port: { type: 'string', default: '1234' },
+  'rpc-nodes': { type: 'string', default: '1' },
   providers: { type: 'string', default: '5' },
   'epoch-ms': { type: 'string', default: '1000' },
   faults: { type: 'string' },
@@ -17,6 +19,7 @@ const options = {
 } as const;
 
 const MAX_PROVIDERS = 100;
+const MAX_RPC_NODES = 16;
 const MAX_EPOCH_MS = 3_600_000;
 
 function whole(text: string, name: string, { min, max }: { min: number; max: number }): number {
@@ -51,15 +54,16 @@ export const devnet: Command = {
     await using network = await createDevnet({
       personas,
       port: whole(values.port, '--port', { min: 0, max: 65_535 }),
+      rpcNodes: whole(values['rpc-nodes'], '--rpc-nodes', { min: 1, max: MAX_RPC_NODES }),
       epochMs: whole(values['epoch-ms'], '--epoch-ms', { min: 10, max: MAX_EPOCH_MS }),
       seed: values.seed ?? randomBytes(8).toString('hex'),
       ...(values['data-dir'] !== undefined && { dir: values['data-dir'] }),
     });
-    const { rpcUrl, url } = network;
+    const { rpcUrl, rpcUrls, url } = network;
     const providers = network.providers.map(({ id, peerId, multiaddrs }) => ({ id, peerId, multiaddrs }));
-    if (values.json) io.print(toJson({ rpcUrl, doorUrl: `${url}/devnet`, providers }));
+    if (values.json) io.print(toJson({ rpcUrl, rpcUrls, doorUrl: `${url}/devnet`, providers }));
     else {
-      io.print(`chain RPC     ${rpcUrl}\ncontrol door  ${url}/devnet`);
+      for (const each of rpcUrls) io.print(`chain RPC     ${each}\ncontrol door  ${new URL('/devnet', each).href}`);
       for (const { id, peerId, multiaddrs } of providers)
         io.print(`provider      ${id}  ${multiaddrs[0]}/p2p/${peerId}`);
       io.say('\nCtrl-C ends it');

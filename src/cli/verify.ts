@@ -63,7 +63,7 @@ async function readProofFile(path: string): Promise<Uint8Array> {
   });
 }
 
-/** All pages of the service's answer; with the order of the blocks, unless there are too many to list. */
+/** All pages of the service's answer; with the order of the blocks, unless there are too many to list (parts need it). */
 async function fetchProofs(given: { url?: string; token?: string }, car: Blob, io: Io): Promise<InclusionProof[]> {
   const client = serviceClient(given, io.env, 'read');
   const [root] = (await readCarFile(car)).roots;
@@ -77,8 +77,8 @@ async function fetchProofs(given: { url?: string; token?: string }, car: Blob, i
   }
 }
 
-/** An upload lies in a few aggregates; a service that goes on for longer is not followed. */
-const MAX_PAGES = 100;
+/** An upload lies in a few aggregates, or is cut into some; a service that goes on for longer is not followed. */
+const MAX_PAGES = 1_000;
 
 async function fetchPages(client: ServiceClient, path: string, signal: AbortSignal): Promise<InclusionProof[]> {
   const proofs: InclusionProof[] = [];
@@ -127,7 +127,7 @@ function isProven({ verified }: UploadVerification, deals: DealChecks | undefine
 }
 
 function* describe(
-  { root, proofs: results, uncoveredBlocks }: UploadVerification,
+  { root, proofs: results, uncoveredBlocks, firstUncovered = [] }: UploadVerification,
   deals: DealChecks | undefined,
   proofs: readonly InclusionProof[],
 ): Generator<string> {
@@ -139,8 +139,12 @@ function* describe(
     if (result.verified) yield* describeLimits(proofs[at], deals?.[at]);
   }
   if (results.length === 0) yield `NOT proven: there is no proof for ${root}`;
-  else if (uncoveredBlocks !== null && uncoveredBlocks > 0)
-    yield `NOT proven: ${uncoveredBlocks} blocks of the CAR are in no proof`;
+  else if (uncoveredBlocks === 0 && results.every((result) => result.verified && result.otherBlocks > 0)) {
+    yield `proven: together the ${results.length} parts hold all blocks of the CAR`;
+  } else if (uncoveredBlocks !== null && uncoveredBlocks > 0) {
+    yield `NOT proven: ${uncoveredBlocks} blocks of the CAR are in no proof that holds: ${firstUncovered.join(', ')}`;
+    yield 'parts of a cut upload that are not sealed yet have no proof: GET /check/{cid} tells of them';
+  }
 }
 
 function describeInclusion({ blockCount, otherBlocks, root, start, end, pieceCid, pieceSize }: Inclusion): string {

@@ -1,35 +1,92 @@
 import { randomBytes } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
 import { BadInput } from '../errors.ts';
 import { readConfig } from '../config.ts';
-import { createWalletFile, openWallet } from '../deals/wallet.ts';
+import { createWalletFile, importWalletFile } from '../deals/wallet/local-wallet.ts';
+import type { Io } from '../terminal.ts';
 import { jsonOption, parseCommand, positional, toJson, type Command } from './command.ts';
+import { addMarketBalance, addressOn, openConfiguredWallet, showBalance } from './wallet-market.ts';
 
-const usage = 'wallet new FILE [--bls] | wallet address [--json]';
+const usage =
+  'wallet new FILE [--bls] | wallet import FILE [--from EXPORT] | wallet address | wallet balance | wallet market-add AMOUNT [--max 10] [--yes]   [--json]';
 
-async function create(file: string, options: { bls: boolean; json: boolean }, print: (line: string) => void) {
-  const type = options.bls ? 'bls' : 'secp256k1';
-  const address = await createWalletFile(file, type, randomBytes);
-  if (options.json) print(toJson({ address, type, file }));
-  else print(`${address}\nkey written to ${file} (mode 0600): keep a copy, and set WALLET=file:${file}`);
+/** A Lotus export is below 500 characters. */
+const MAX_EXPORT_BYTES = 4_096;
+
+/** What standard input holds, up to the size of a key. */
+async function readInput(io: Io): Promise<string> {
+  const { input } = io;
+  if (input === undefined) throw new BadInput('USAGE', 'give --from EXPORT');
+  if (input.isTTY === true) io.say('paste the key as `lotus wallet export` prints it, then Ctrl-D');
+  let text = '';
+  for await (const chunk of input) {
+    text += String(chunk);
+    if (text.length > MAX_EXPORT_BYTES) throw tooLong();
+  }
+  return text;
+}
+
+async function readExport(path: string): Promise<string> {
+  if ((await stat(path)).size > MAX_EXPORT_BYTES) throw tooLong();
+  return await readFile(path, 'utf8');
+}
+
+function tooLong(): BadInput {
+  return new BadInput('WALLET_INVALID', 'that is too long for a wallet key');
+}
+
+interface Written {
+  address: string;
+  file: string;
+  json: boolean;
+}
+
+function tellWritten(io: Io, { address, file, json }: Written): number {
+  if (json) io.print(toJson({ address, type: address.startsWith('f3') ? 'bls' : 'secp256k1', file }));
+  else io.print(`${address}\nkey written to ${file} (mode 0600): keep a copy, and set WALLET=file:${file}`);
   return 0;
 }
 
+async function showAddress(io: Io, json: boolean): Promise<number> {
+  const config = readConfig(io.env, 'tool');
+  using wallet = await openConfiguredWallet(config, io.signal);
+  const address = addressOn(config.network, await wallet.address());
+  io.print(json ? toJson({ address }) : address);
+  return 0;
+}
+
+const options = {
+  ...jsonOption,
+  bls: { type: 'boolean', default: false },
+  from: { type: 'string' },
+  max: { type: 'string', default: '10' },
+  yes: { type: 'boolean', default: false },
+} as const;
+
 export const wallet: Command = {
   usage,
-  summary: 'make a wallet key, or show the address of the configured one',
+  summary: 'make or import a wallet key, show its address and balances, add to its market balance',
   async run(args, io) {
-    const options = { ...jsonOption, bls: { type: 'boolean', default: false } } as const;
     const { values, positionals } = parseCommand(args, usage, options);
-    switch (positional({ positionals, usage }, 0, 'new or address')) {
-      case 'new':
-        return create(positional({ positionals, usage }, 1, 'FILE'), values, io.print);
-      case 'address': {
-        const setting = readConfig(io.env, 'tool').wallet;
-        if (setting === undefined) throw new BadInput('WALLET_MISSING', 'WALLET is not set: WALLET=file:/path/to/key');
-        const address = await (await openWallet(setting)).address();
-        io.print(values.json ? toJson({ address }) : address);
-        return 0;
+    const { json, bls, from, max, yes } = values;
+    const word = (at: number, name: string) => positional({ positionals, usage }, at, name);
+    switch (word(0, 'new, import, address, balance or market-add')) {
+      case 'new': {
+        const file = word(1, 'FILE');
+        const address = await createWalletFile(file, bls ? 'bls' : 'secp256k1', randomBytes);
+        return tellWritten(io, { address, file, json });
       }
+      case 'import': {
+        const file = word(1, 'FILE');
+        const address = await importWalletFile(file, from === undefined ? await readInput(io) : await readExport(from));
+        return tellWritten(io, { address, file, json });
+      }
+      case 'address':
+        return await showAddress(io, json);
+      case 'balance':
+        return await showBalance(io, { json });
+      case 'market-add':
+        return await addMarketBalance(io, { amount: word(1, 'AMOUNT'), max, yes, json });
       default:
         throw new BadInput('USAGE', `usage: lading ${usage}`);
     }

@@ -1,5 +1,5 @@
 import type { CID } from 'multiformats/cid';
-import { openCar } from '../filecoin/car.ts';
+import { openCar, type CarSection } from '../filecoin/car.ts';
 
 export interface CarBlock {
   cid: CID;
@@ -22,12 +22,19 @@ const SLICE_BYTES = 1024 * 1024;
 export async function readCarFile(source: CarSource): Promise<CarFile> {
   const { roots, sections } = await openCar(chunksOf(source));
   await sections.return(undefined);
-  return { roots, blocks: () => readBlocks(source) };
+  return { roots, blocks: () => readCarSections(source) };
 }
 
-async function* readBlocks(source: CarSource): AsyncGenerator<CarBlock> {
+/** The sections in the order of the file, their offsets in it. Throws FormatError CAR_*. */
+export async function* readCarSections(source: CarSource): AsyncGenerator<CarSection> {
   const { sections } = await openCar(chunksOf(source));
   yield* sections;
+}
+
+/** Bytes `start` to `end` (exclusive) of the file, fewer where it ends before. */
+export async function bytesOf(source: CarSource, start: number, end: number): Promise<Uint8Array> {
+  if (source instanceof Uint8Array) return source.subarray(start, end);
+  return new Uint8Array(await source.slice(start, end).arrayBuffer());
 }
 
 /** Not `Blob.stream()`, whose async iteration Safari lacks. */
@@ -37,6 +44,6 @@ async function* chunksOf(source: CarSource): AsyncGenerator<Uint8Array> {
     return;
   }
   for (let at = 0; at < source.size; at += SLICE_BYTES) {
-    yield new Uint8Array(await source.slice(at, at + SLICE_BYTES).arrayBuffer());
+    yield await bytesOf(source, at, at + SLICE_BYTES);
   }
 }

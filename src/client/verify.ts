@@ -4,6 +4,7 @@ import { foldRun } from '../filecoin/inclusion-path.ts';
 import type { InclusionProof } from '../filecoin/inclusion-proof.ts';
 import { pieceCidV1 } from '../filecoin/piece.ts';
 import { portableHashing, type Hashing } from './hash-portably.ts';
+import { indexCar, type CarIndex } from './index-car.ts';
 import { layOutRun, type LaidOut } from './lay-out-run.ts';
 import { readCarFile, type CarBlock, type CarFile, type CarSource } from './read-car.ts';
 
@@ -58,8 +59,10 @@ async function includedRun({ blocks, proof, hashing = portableHashing }: Inclusi
     write: (bytes) => fold.update(bytes),
   });
   const found = pieceCidV1(fold.root()).toString();
-  if (found !== pieceCid)
-    return notVerified('PIECE_DIFFERS', `blocks and proof make ${found}, not the piece ${pieceCid}`);
+  if (found !== pieceCid) {
+    const order = proof.blocks === undefined ? ' (in the order of this CAR, for the proof lists none)' : '';
+    return notVerified('PIECE_DIFFERS', `blocks${order} and proof make ${found}, not the piece ${pieceCid}`);
+  }
   if (!laidOut.hasRoot) return notVerified('ROOT_MISSING', `the upload's root ${root} is not among the proven blocks`);
   const { blockCount, otherBlocks }: LaidOut = laidOut;
   return { verified: true as const, pieceCid, pieceSize, root, start, end, blockCount, otherBlocks };
@@ -81,6 +84,8 @@ export interface UploadVerification {
   proofs: (Inclusion | NotVerified)[];
   /** Blocks of the CAR that no proof covers; null when none of the proofs holds. */
   uncoveredBlocks: number | null;
+  /** The first of these, by their CIDs in the CAR. */
+  firstUncovered?: string[];
 }
 
 export interface UploadInput {
@@ -90,7 +95,11 @@ export interface UploadInput {
   hashing?: Hashing;
 }
 
-/** Checks a CAR against its proofs, reading it once for each. Throws FormatError CAR_* when the CAR cannot be read. */
+/**
+ * Checks a CAR against its proofs: each is laid out from the CAR's blocks, in the order that the proof lists, or in that of
+ * the CAR if it lists none. Reads the CAR once for an index of its blocks if there are lists, then for each proof what it
+ * covers. Throws FormatError CAR_* when the CAR cannot be read.
+ */
 export async function verifyUpload({
   car,
   proofs,
@@ -98,19 +107,34 @@ export async function verifyUpload({
 }: UploadInput): Promise<UploadVerification> {
   const file = await readCarFile(car);
   const root = rootOf(file);
+  const index = proofs.some(({ blocks }) => blocks !== undefined) ? await indexCar(car) : undefined;
   const results: (Inclusion | NotVerified)[] = [];
   for (const proof of proofs) {
     results.push(
       proof.root === root
-        ? await verifyInclusion({ blocks: file.blocks(), proof, hashing })
+        ? await verifyFrom({ file, index, proof, hashing })
         : notVerified('ANOTHER_UPLOAD', `the proof is for ${proof.root}, the CAR has the root ${root}`),
     );
   }
-  const held = proofs.filter((_, at) => results[at]?.verified);
-  const whole = results.some((result) => result.verified && result.otherBlocks === 0);
-  const uncoveredBlocks = whole ? 0 : held.length === 0 ? null : await countUncovered(file, held);
-  const verified = results.length > 0 && results.every((result) => result.verified) && uncoveredBlocks === 0;
-  return { verified, root, proofs: results, uncoveredBlocks };
+  const uncovered = findUncovered(proofs, results, index);
+  const verified = results.length > 0 && results.every((result) => result.verified) && uncovered?.count === 0;
+  const names = uncovered === null || uncovered.count === 0 ? {} : { firstUncovered: uncovered.first };
+  return { verified, root, proofs: results, uncoveredBlocks: uncovered?.count ?? null, ...names };
+}
+
+interface FileProof {
+  file: CarFile;
+  index: CarIndex | undefined;
+  proof: InclusionProof;
+  hashing: Hashing;
+}
+
+async function verifyFrom({ file, index, proof, hashing }: FileProof): Promise<Inclusion | NotVerified> {
+  const { blocks: list } = proof;
+  if (list === undefined || index === undefined) return verifyInclusion({ blocks: file.blocks(), proof, hashing });
+  const found = await verifyInclusion({ blocks: index.blocksOf(list), proof, hashing });
+  // What the run does not have was not read.
+  return found.verified ? { ...found, otherBlocks: index.besides([list]).count } : found;
 }
 
 /** An upload is one root: its CAR names it. */
@@ -121,14 +145,15 @@ function rootOf({ roots }: CarFile): string {
   return canonicalCid(root);
 }
 
-/** A cut upload: together its parts have what none has alone. */
-async function countUncovered(file: CarFile, held: readonly InclusionProof[]): Promise<number> {
-  const covered = new Set(held.flatMap(({ blocks = [] }) => blocks));
-  const seen = new Set<string>();
-  for await (const { cid } of file.blocks()) {
-    if (!covered.has(cid.toString()) && !covered.has(canonicalCid(cid))) seen.add(canonicalCid(cid));
-  }
-  return seen.size;
+/** A cut upload: together its parts have what none has alone. Null when nothing is proven. */
+function findUncovered(
+  proofs: readonly InclusionProof[],
+  results: readonly (Inclusion | NotVerified)[],
+  index: CarIndex | undefined,
+): { count: number; first: string[] } | null {
+  if (results.some((result) => result.verified && result.otherBlocks === 0)) return { count: 0, first: [] };
+  const held = proofs.filter((_, at) => results[at]?.verified);
+  return held.length === 0 || index === undefined ? null : index.besides(held.map(({ blocks = [] }) => blocks));
 }
 
 function notVerified(code: string, reason: string): NotVerified {

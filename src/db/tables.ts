@@ -70,11 +70,51 @@ export interface Aggregates {
   tree_key: string | null;
 }
 
+export interface Audit {
+  action: string;
+  actor: string;
+  at: Date;
+  detail: Json | null;
+  id: Generated<bigint>;
+  reason: string | null;
+  subject: string;
+}
+
 export interface ChainCursors {
   at: Date;
   height: bigint;
   name: string;
   tipset: string[];
+}
+
+export interface ChainDifferences {
+  cleared_at: Date | null;
+  deal_id: string;
+  detail: string;
+  epoch: bigint;
+  found_at: Date;
+  id: Generated<bigint>;
+  kind: string;
+  tipset: string[];
+}
+
+export interface ChainFreshness {
+  as_of: Date | null;
+  degraded_reason: string | null;
+  degraded_since: Date | null;
+  epoch: bigint | null;
+  limited: string | null;
+  looked_at: Date;
+  singleton: Generated<boolean>;
+}
+
+export interface Choices {
+  aggregate_id: bigint;
+  at: Date;
+  chosen: Json;
+  id: Generated<bigint>;
+  policy_version: number;
+  refused: Json;
 }
 
 export interface Chunks {
@@ -99,9 +139,25 @@ export interface Cuts {
   upload_id: bigint;
 }
 
+export interface Damage {
+  aggregate_id: bigint | null;
+  cleared_at: Date | null;
+  found_at: Date;
+  id: Generated<bigint>;
+  length_bytes: bigint;
+  object_key: string;
+  object_offset: bigint;
+  upload_id: bigint | null;
+  what: string;
+}
+
 export interface Deals {
   aggregate_id: bigint;
   attempts: Generated<number>;
+  /**
+   * From then on the piece token of this deal opens nothing.
+   */
+  called_off_at: Date | null;
   chain_deal_id: bigint | null;
   changed_at: Date;
   client: string;
@@ -111,6 +167,8 @@ export interface Deals {
   id: string;
   maybe_received: Generated<boolean>;
   next_attempt_at: Date | null;
+  next_status_at: Date | null;
+  offline: Generated<boolean>;
   policy_version: number;
   price_per_epoch: Numeric;
   proposal_cid: string;
@@ -120,6 +178,12 @@ export interface Deals {
   published_epoch: bigint | null;
   reason_code: string | null;
   reason_text: string | null;
+  said_at: Date | null;
+  said_publish_message: string | null;
+  /**
+   * The provider's own words on the deal when it was last asked (said_at): shown, never believed.
+   */
+  said_status: string | null;
   sector_number: bigint | null;
   sector_start_epoch: bigint | null;
   settled_at: Date | null;
@@ -203,12 +267,31 @@ export interface Placements {
 }
 
 export interface Policies {
+  allow_providers: Generated<string[]>;
+  /**
+   * A transfer that has not begun or does not move for so long is called off.
+   */
+  call_off_after_seconds: Generated<number>;
   created_at: Date;
   created_by: string;
+  deny_providers: Generated<string[]>;
   duration_epochs: bigint;
   fast_retrieval: boolean;
+  /**
+   * Padded bytes of proposals to one provider that it has not published yet; null: no cap. So are the other caps.
+   */
+  max_in_flight_bytes: bigint | null;
+  max_per_org: number | null;
+  max_per_region: number | null;
   max_price: Numeric;
+  max_proposals_per_hour: number | null;
   max_verified_price: Numeric;
+  offline: Generated<boolean>;
+  /**
+   * False: nothing new is proposed; what is in flight goes on.
+   */
+  proposing: Generated<boolean>;
+  renew_before_epochs: Generated<bigint>;
   replicas: number;
   start_delay_epochs: bigint;
   verified: boolean;
@@ -218,16 +301,55 @@ export interface Policies {
 export interface Providers {
   added_at: Date;
   address_source: AddressSource;
+  /**
+   * The software it said it is (libp2p identify), and seen_at when it last answered anything.
+   */
+  agent: string | null;
+  ask_at: Date | null;
+  ask_max_piece_bytes: bigint | null;
+  ask_min_piece_bytes: bigint | null;
+  ask_price: Numeric | null;
+  ask_verified_price: Numeric | null;
   failures: Generated<number>;
   id: string;
   multiaddrs: Generated<string[]>;
+  /**
+   * Who runs it, by an operator's word: for caps. Null: the owner on chain counts instead.
+   */
+  org: string | null;
   owner_id: string | null;
   peer_id: string | null;
+  /**
+   * Where it is, by an operator's word: for caps.
+   */
+  region: string | null;
   resolve_error: string | null;
   resolved_at: Date | null;
   retry_at: Date | null;
   sector_bytes: bigint | null;
+  seen_at: Date | null;
   state: ProviderState;
+  /**
+   * The way that worked last, tried first; transport_at is when.
+   */
+  transport: string | null;
+  transport_at: Date | null;
+}
+
+export interface ScrubProgress {
+  after_id: bigint;
+  kind: string;
+  pass_began_at: Date;
+  pass_ended_at: Date | null;
+  read_bytes: bigint;
+}
+
+export interface Transfers {
+  begun_at: Date;
+  deal_id: string;
+  moved_at: Date;
+  served: Buffer;
+  served_bytes: bigint;
 }
 
 export interface UploadOwners {
@@ -261,10 +383,15 @@ export interface WantedBlocks {
 export interface DB {
   aggregate_replicas: AggregateReplicas;
   aggregates: Aggregates;
+  audit: Audit;
   chain_cursors: ChainCursors;
+  chain_differences: ChainDifferences;
+  chain_freshness: ChainFreshness;
+  choices: Choices;
   chunks: Chunks;
   cut_extents: CutExtents;
   cuts: Cuts;
+  damage: Damage;
   deals: Deals;
   events: Events;
   network: Network;
@@ -275,6 +402,8 @@ export interface DB {
   placements: Placements;
   policies: Policies;
   providers: Providers;
+  scrub_progress: ScrubProgress;
+  transfers: Transfers;
   upload_owners: UploadOwners;
   uploads: Uploads;
   wanted_blocks: WantedBlocks;

@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createWalletFile } from '../deals/wallet.ts';
+import { createWalletFile } from '../deals/wallet/local-wallet.ts';
 
 interface Remembered {
   seed: string;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { readConfig } from '../config.ts';
-import { openWalletFile } from '../deals/wallet.ts';
+import { openWalletFile } from '../deals/wallet/local-wallet.ts';
 import { createDevnet, type Devnet } from '../devnet/devnet.ts';
 import { parseAddress } from '../filecoin/address.ts';
 import { createLog } from '../log.ts';

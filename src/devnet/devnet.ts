@@ -13,6 +13,8 @@ export interface Devnet extends AsyncDisposable {
   /** `http://127.0.0.1:…`: `/rpc/v1` and `/devnet/…` are below it. */
   readonly url: string;
   readonly rpcUrl: string;
+  /** Of all nodes of the chain. */
+  readonly rpcUrls: readonly string[];
   readonly providers: readonly RunningProvider[];
   height(): number;
   close(): Promise<void>;
@@ -38,6 +40,7 @@ export async function createDevnet(options: DevnetOptions): Promise<Devnet> {
     ledger,
     url: new URL(chain.rpcUrl).origin,
     rpcUrl: chain.rpcUrl,
+    rpcUrls: chain.rpcUrls,
     providers: providers.providers,
     height: () => ledger.head().height,
     close,

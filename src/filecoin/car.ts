@@ -24,11 +24,20 @@ export const defaultCarLimits: CarLimits = {
 };
 
 export interface CarSection {
+  /** With `passing` as long-lived as the block: its bytes are a view too. */
   cid: CID;
   /** The block, its hash not checked. A view of what the source gave where possible. */
   bytes: Uint8Array;
   /** Where the section's length begins in the input. */
   offset: number;
+}
+
+export interface CarOptions {
+  /**
+   * A section is good until the next one is asked for, and whoever keeps something of it copies it: then no memory is
+   * taken for each block, and the source may take its chunks back. `roots` stay good.
+   */
+  passing?: boolean;
 }
 
 export interface Car {
@@ -43,6 +52,11 @@ const MAX_LENGTH_BYTES = 10;
 const V2_PRAGMA_BYTES = 11;
 const V2_HEADER_BYTES = 40;
 
+interface SectionOptions {
+  limits: CarLimits;
+  passing: boolean;
+}
+
 /** Where the sections end: at the end of the input, or at an offset that a CARv2 header gives. */
 interface Payload {
   roots: CID[];
@@ -54,11 +68,15 @@ interface Payload {
  * The sections can be read once; leaving them early, or an error, closes the source.
  * Throws FormatError CAR_* with the offset in the input, here for the header and later from `sections`.
  */
-export async function openCar(source: AsyncIterable<Uint8Array>, limits: CarLimits = defaultCarLimits): Promise<Car> {
+export async function openCar(
+  source: AsyncIterable<Uint8Array>,
+  limits: CarLimits = defaultCarLimits,
+  { passing = false }: CarOptions = {},
+): Promise<Car> {
   const reader = new ByteReader(source);
   try {
     const { roots, end } = await readPayloadHeader(reader, limits);
-    return { roots, sections: readSections(reader, end, limits) };
+    return { roots, sections: readSections(reader, end, { limits, passing }) };
   } catch (error) {
     await reader.close();
     throw error;
@@ -76,10 +94,10 @@ export function carV1Header(root: CID): Uint8Array {
   return concat([encodeVarint(BigInt(header.length)), header]);
 }
 
-async function* readSections(reader: ByteReader, end: number, limits: CarLimits): AsyncGenerator<CarSection> {
+async function* readSections(reader: ByteReader, end: number, options: SectionOptions): AsyncGenerator<CarSection> {
   try {
     while (reader.offset < end) {
-      const section = await readSection(reader, end, limits);
+      const section = await readSection(reader, end, options);
       if (section === undefined) break;
       yield section;
     }
@@ -91,7 +109,11 @@ async function* readSections(reader: ByteReader, end: number, limits: CarLimits)
 }
 
 /** The next section; undefined at the end of a CARv1, whose end is the end of the input. */
-async function readSection(reader: ByteReader, end: number, limits: CarLimits): Promise<CarSection | undefined> {
+async function readSection(
+  reader: ByteReader,
+  end: number,
+  { limits, passing }: SectionOptions,
+): Promise<CarSection | undefined> {
   const offset = reader.offset;
   const length = await readLength(reader);
   if (length === undefined) {
@@ -101,7 +123,7 @@ async function readSection(reader: ByteReader, end: number, limits: CarLimits): 
   if (length === 0) throw fault('CAR_SECTION_EMPTY', 'a section of length zero, as of padding behind a CAR', offset);
   checkSectionLength(length, offset, limits);
   if (reader.offset + length > end) throw truncated(offset, 'the section reaches beyond the payload of the CARv2');
-  const section = await reader.take(length);
+  const section = reader.takeHere(length) ?? (await (passing ? reader.takeShared(length) : reader.take(length)));
   if (section.length < length) {
     throw truncated(offset, `the section should have ${length} bytes, the input ends after ${section.length}`);
   }
@@ -175,7 +197,8 @@ async function readHeader(reader: ByteReader, limits: CarLimits): Promise<Record
   }
   const bytes = await reader.take(length);
   if (bytes.length < length) throw truncated(offset, 'the input ends within the CAR header');
-  return parseHeader(bytes, offset);
+  // The roots are views of it, and outlive the chunk that it came in.
+  return parseHeader(bytes.slice(), offset);
 }
 
 function parseHeader(bytes: Uint8Array, offset: number): Record<string, unknown> {
@@ -209,7 +232,7 @@ async function readLength(reader: ByteReader): Promise<number | undefined> {
   const offset = reader.offset;
   let length = 0;
   for (let i = 0; i < MAX_LENGTH_BYTES; i += 1) {
-    const byte = await reader.byte();
+    const byte = reader.byteHere() ?? (await reader.byte());
     if (byte === undefined) {
       if (i === 0) return undefined;
       throw truncated(offset, 'the input ends within a length');

@@ -63,7 +63,8 @@ export function scanItem(bytes: Uint8Array, start: number, options: ScanOptions 
   return offset;
 }
 
-function itemsWithin(major: number, argument: bigint): bigint {
+/** How many items an item of this head holds directly. */
+export function itemsWithin(major: number, argument: bigint): bigint {
   if (major === 4) return argument;
   if (major === 5) return 2n * argument;
   return major === 6 ? 1n : 0n;

@@ -1,26 +1,4 @@
-export type NetworkName = 'mainnet' | 'calibration' | 'devnet';
-
-export interface Network {
-  name: NetworkName;
-  /** Unix time of epoch 0; undefined where it must be read from the chain. */
-  genesisSeconds: number | undefined;
-  /** First letter of addresses in text. */
-  addressLetter: 'f' | 't';
-}
-
-/** Genesis times are those of lotus build/buildconstants (mainnet) and of its upgrade heights (calibration). */
-export const networks: Record<NetworkName, Network> = {
-  mainnet: { name: 'mainnet', genesisSeconds: 1_598_306_400, addressLetter: 'f' },
-  calibration: { name: 'calibration', genesisSeconds: 1_667_326_380, addressLetter: 't' },
-  devnet: { name: 'devnet', genesisSeconds: undefined, addressLetter: 'f' },
-};
-
-export function isNetworkName(text: string): text is NetworkName {
-  return Object.hasOwn(networks, text);
-}
-
-/** Length of an epoch. */
-export const EPOCH_SECONDS = 30;
+import { EPOCH_SECONDS } from './networks.ts';
 
 /** When an epoch begins. */
 export function epochTime(genesisSeconds: number, epoch: number): Date {
@@ -30,6 +8,14 @@ export function epochTime(genesisSeconds: number, epoch: number): Date {
 /** The epoch that contains `time`; negative before genesis. */
 export function epochAt(genesisSeconds: number, time: Date): number {
   return Math.floor((time.getTime() / 1_000 - genesisSeconds) / EPOCH_SECONDS);
+}
+
+/** A clock that runs a few minutes slow must not refuse a good node. */
+const CLOCK_TOLERANCE_EPOCHS = 10;
+
+/** The highest epoch that a node can honestly show at this time. */
+export function lastEpochBy(genesisSeconds: number, time: Date): number {
+  return epochAt(genesisSeconds, time) + CLOCK_TOLERANCE_EPOCHS;
 }
 
 /** `YYYY-MM-DD HH:MM:SS` in UTC. */

@@ -4,6 +4,7 @@ import { UnixFS } from 'ipfs-unixfs';
 import { CID } from 'multiformats/cid';
 import * as raw from 'multiformats/codecs/raw';
 import * as digest from 'multiformats/hashes/digest';
+import { encodeDirectory } from './encode-directory.ts';
 
 const SHA2_256 = 0x12;
 
@@ -36,16 +37,18 @@ function blockOf(code: number, bytes: Uint8Array): Block {
   return { cid: CID.createV1(code, digest.create(SHA2_256, sha256)), bytes };
 }
 
-const DIRECTORY_DATA = new UnixFS({ type: 'directory' }).marshal();
-
 function sumOf(start: number, values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, start);
 }
 
+function compareNames(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
 /** A plain UnixFSv1 directory (never HAMT), CIDv1 with sha2-256; its links are sorted bytewise by name. */
 export function directoryNode(entries: readonly DirectoryEntry[]): UnixfsNode & Block {
-  const links = entries.map(({ name, cid, tsize }) => ({ Name: name, Hash: cid, Tsize: tsize }));
-  const bytes = dagPb.encode(dagPb.prepare({ Data: DIRECTORY_DATA, Links: links }));
+  const links = entries.map(({ name, cid, tsize }) => ({ name, cidBytes: cid.bytes, tsize }));
+  const bytes = encodeDirectory(links.toSorted((a, b) => compareNames(a.name, b.name)));
   const tsize = sumOf(
     bytes.length,
     entries.map((entry) => entry.tsize),

@@ -12,7 +12,8 @@ export type ThreadAnswer = { kind: 'taken'; buffer: ArrayBuffer } | { kind: 'dig
 export interface CommpThreads extends AsyncDisposable {
   /**
    * The commitment of all bytes of the source at its natural size; with `level`, `root` is the one over the 2^level leaves
-   * that the bytes begin and zeros fill. Rejects with what the source throws, and when the thread dies.
+   * that the bytes begin and zeros fill. Rejects with what the source throws, and when the thread dies. A chunk of the
+   * source is done with when the next one is asked for.
    */
   hash(source: AsyncIterable<Uint8Array>, level?: number): Promise<PieceDigest>;
 }

@@ -5,10 +5,12 @@ import { isMissing, sizeOf, syncFolder, writeFault } from './durable-file.ts';
 import { LocalStage } from './local-stage.ts';
 import { fileToKey, keyToFile } from './object-key.ts';
 import { objectMissing, objectShort } from './store-faults.ts';
-import type { ServiceStore, StagedObject, StoredObject } from './store.ts';
+import type { ReadOptions, ServiceStore, StagedObject, StoredObject } from './store.ts';
 
 /** Large enough that a sequential read runs at the disk's speed, small enough for many readers at once. */
 const READ_CHUNK_BYTES = 512 * 1024;
+/** Buffers kept for reads that pass, 4 MiB: as many as one process reads side by side to hash. */
+const MAX_FREE_BUFFERS = 8;
 
 /**
  * The object store in a folder: `objects/<shard>/<key with ~ for />` and `staging/<uuid>` of what is being written.
@@ -17,6 +19,8 @@ const READ_CHUNK_BYTES = 512 * 1024;
 export class LocalStore implements ServiceStore {
   readonly #objects: string;
   readonly #staging: string;
+  /** For reads that pass; each was given back by one that has ended. */
+  readonly #freeBuffers: Buffer[] = [];
   readonly #shards = new Map<string, Promise<string>>();
 
   /** Use `openLocalStore`. */
@@ -36,22 +40,30 @@ export class LocalStore implements ServiceStore {
     }
   }
 
-  async *read(key: string, offset: number, length: number): AsyncGenerator<Uint8Array> {
+  async *read(
+    key: string,
+    offset: number,
+    length: number,
+    { passing = false }: ReadOptions = {},
+  ): AsyncGenerator<Uint8Array> {
     const path = this.#path(key);
     const file = await open(path, 'r').catch((error: unknown) => {
       throw isMissing(error) ? objectMissing(key) : error;
     });
+    const reused = passing ? (this.#freeBuffers.pop() ?? Buffer.allocUnsafeSlow(READ_CHUNK_BYTES)) : undefined;
     try {
       const { size } = await file.stat();
       if (size < offset + length) throw objectShort(key, size, offset + length);
       for (let at = offset; at < offset + length; ) {
-        const chunk = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, offset + length - at));
+        const wanted = Math.min(READ_CHUNK_BYTES, offset + length - at);
+        const chunk = reused?.subarray(0, wanted) ?? Buffer.allocUnsafe(wanted);
         const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
         if (bytesRead === 0) throw objectShort(key, at, offset + length);
         at += bytesRead;
         yield chunk.subarray(0, bytesRead);
       }
     } finally {
+      if (reused !== undefined && this.#freeBuffers.length < MAX_FREE_BUFFERS) this.#freeBuffers.push(reused);
       await file.close();
     }
   }

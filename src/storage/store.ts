@@ -9,7 +9,7 @@ export interface ObjectStore {
    */
   stage(key: string): Promise<StagedObject>;
   /** Exactly `length` bytes from `offset`, in chunks; throws `STORE_OBJECT_MISSING` or `STORE_OBJECT_SHORT`. */
-  read(key: string, offset: number, length: number): AsyncIterable<Uint8Array>;
+  read(key: string, offset: number, length: number, options?: ReadOptions): AsyncIterable<Uint8Array>;
   /** Size in bytes, undefined when there is no such object. */
   size(key: string): Promise<number | undefined>;
   /** Removes an object; removing what is not there is no error. */
@@ -18,6 +18,14 @@ export interface ObjectStore {
   list(): AsyncIterable<StoredObject>;
   /** Bytes that can still be written, undefined where the store has no such bound. */
   freeBytes(): Promise<number | undefined>;
+}
+
+export interface ReadOptions {
+  /**
+   * A chunk is good until the next one is asked for, and whoever keeps something of it copies it. Then the store may use
+   * its memory again: reading an aggregate otherwise has a full collection of garbage every 30 MiB.
+   */
+  passing?: boolean;
 }
 
 export interface StoredObject {

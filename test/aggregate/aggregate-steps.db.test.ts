@@ -2,14 +2,10 @@ import { sql, type Kysely } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { listOpen } from '../../src/aggregate/aggregate-rows.ts';
 import { listWaiting } from '../../src/aggregate/place/waiting-queue.ts';
-import {
-  advanceByUpload,
-  advanceToSealed,
-  advanceToSealing,
-  insertAggregate,
-  LostRace,
-} from '../../src/aggregate/aggregate-steps.ts';
+import { advanceToSealed, advanceToSealing, insertAggregate, LostRace } from '../../src/aggregate/aggregate-steps.ts';
+import { advanceByPlacements } from '../../src/aggregate/place/place-runs.ts';
 import type { Database } from '../../src/db/connect.ts';
+import { withUpload, type OpenAggregate, type WaitingUpload } from '../../src/aggregate/place/placement-rules.ts';
 import type { DB } from '../../src/db/tables.ts';
 import { testDatabase } from '../support/database.ts';
 import { brokenRows, insertBareUpload, rules, START } from './aggregate-fixture.ts';
@@ -38,10 +34,23 @@ async function openAggregate(database: Database) {
   return await inTransaction(database, (trx) => insertAggregate(trx, rules, START));
 }
 
+async function advanceByUpload(
+  trx: Kysely<DB>,
+  before: OpenAggregate,
+  upload: WaitingUpload,
+  at: Date,
+): Promise<OpenAggregate> {
+  const after = withUpload(before, upload);
+  const place = { aggregateId: before.id, seq: before.entryCount, offsetBytes: before.lengthBytes, upload };
+  await advanceByPlacements(trx, { fillings: [{ before, after }], placements: [place], at });
+  return after;
+}
+
 async function twoUploads(database: Database) {
   await insertBareUpload(database.kysely, 'one', 500);
   await insertBareUpload(database.kysely, 'two', 700);
-  const [one, two] = await listWaiting(database.kysely, { limit: 2 });
+  const { uploads } = await listWaiting(database.kysely, { limit: 2 });
+  const [one, two] = uploads;
   if (one === undefined || two === undefined) throw new Error('two uploads wait');
   return { one, two };
 }
@@ -95,7 +104,7 @@ describe('between two transactions at the same time', () => {
     const empty = await openAggregate(db);
     const aggregate = await inTransaction(db, (trx) => advanceByUpload(trx, empty, one, START));
     const ends = await overlapping(db, [
-      (trx) => advanceToSealing(trx, aggregate.id, 'operator', START),
+      (trx) => advanceToSealing(trx, aggregate.id, { reason: 'operator', at: START }),
       (trx) => advanceByUpload(trx, aggregate, two, START),
     ]);
     // Whichever was first: a placement before sealing is part of it, one after it is lost.
@@ -120,8 +129,10 @@ test('a change is made once: who comes later with the same one has lost', async 
     pieceBytes: 1_024n,
   };
   await expect(inTransaction(db, (trx) => advanceToSealed(trx, id, seal, START))).rejects.toThrow(LostRace);
-  await inTransaction(db, (trx) => advanceToSealing(trx, id, 'full', START));
-  await expect(inTransaction(db, (trx) => advanceToSealing(trx, id, 'full', START))).rejects.toThrow(LostRace);
+  await inTransaction(db, (trx) => advanceToSealing(trx, id, { reason: 'full', at: START }));
+  await expect(inTransaction(db, (trx) => advanceToSealing(trx, id, { reason: 'full', at: START }))).rejects.toThrow(
+    LostRace,
+  );
   await inTransaction(db, (trx) => advanceToSealed(trx, id, seal, START));
   await expect(inTransaction(db, (trx) => advanceToSealed(trx, id, seal, START))).rejects.toThrow(LostRace);
 });

@@ -6,7 +6,7 @@ import { filesBelow } from '../support/temporary-folder.ts';
 /** One server for all: each must leave it as empty as it found it. */
 let fixture: ApiFixture;
 beforeAll(async () => {
-  fixture = await apiFixture({ limits: hostileLimits });
+  fixture = await apiFixture({ limits: hostileLimits, groups: true });
 });
 afterAll(() => fixture[Symbol.asyncDispose]());
 

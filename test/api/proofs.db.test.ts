@@ -3,8 +3,11 @@ import * as dagCbor from '@ipld/dag-cbor';
 import { CID } from 'multiformats/cid';
 import { sha256 } from 'multiformats/hashes/sha2';
 import { describe, expect, test } from 'vitest';
+import { findSealed } from '../../src/aggregate/aggregate-rows.ts';
+import { writeProofs } from '../../src/aggregate/keep/write-proofs.ts';
 import { prefersDagCbor } from '../../src/api/proofs.ts';
 import type { InclusionProof } from '../../src/filecoin/inclusion-proof.ts';
+import type { LocalStore } from '../../src/storage/local-store.ts';
 import { apiFixture, bearer, pieceTokens, tokens } from '../support/api-fixture.ts';
 import { asV0, pbNode, rawBlock, sampleUpload } from '../support/car-builder.ts';
 import { checkProof, type ProofForm } from '../support/proof-checker.ts';
@@ -170,6 +173,43 @@ describe('GET /uploads/{cid}/proof', () => {
       .where('piece_cid', '=', pieceCid)
       .execute();
     expect((await get(fixture, `${sample.root}/proof`)).statusCode).toBe(500);
+  });
+
+  test('bytes that are released while a proof is made of them: the answer is the proof that was stored', async () => {
+    let release = async () => undefined;
+    const store = (own: LocalStore) =>
+      new Proxy(own, {
+        get(target, name): unknown {
+          if (name === 'read') {
+            return async function* read(key: string, offset: number, length: number) {
+              await release();
+              yield* target.read(key, offset, length);
+            };
+          }
+          const value: unknown = Reflect.get(target, name);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+    await using fixture = await apiFixture({ store });
+    const { kysely } = fixture;
+    const sample = sampleUpload('one', 4);
+    const { id } = await sealedUploads(fixture, [sample]);
+    const before = (await get(fixture, `${sample.root}/proof`)).json<object>();
+    const aggregate = await findSealed(kysely, id);
+    if (aggregate === undefined) throw new Error('not sealed');
+    const proofsKey = await writeProofs({ db: kysely, store: fixture.store }, aggregate, new AbortController().signal);
+    release = async () => {
+      release = async () => undefined;
+      await kysely
+        .updateTable('aggregates')
+        .set({ released_at: new Date(), proofs_key: proofsKey })
+        .where('id', '=', id)
+        .execute();
+      const parts = await kysely.deleteFrom('parts').returning('object_key').execute();
+      for (const { object_key: key } of parts) await fixture.store.remove(key);
+    };
+    const during = await get(fixture, `${sample.root}/proof`);
+    expect([during.statusCode, during.json()]).toEqual([200, before]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { NotReady } from '../../src/api/health.ts';
 import { apiFixture, bearer, tokens } from '../support/api-fixture.ts';
 
 test('alive is alive, ready is ready when all is', async () => {
@@ -19,6 +20,18 @@ test('alive is alive, ready is ready when all is', async () => {
   expect(response.json()).toEqual({ status: 'not ready', checks: { database: 'ok', store: 'failed' } });
   expect(response.body).not.toContain('secret');
   expect((await server.inject('/livez')).statusCode).toBe(200);
+});
+
+test('what is not ready says since when, where that is known', async () => {
+  const since = new Date('2026-03-01T00:00:00Z');
+  const readiness = {
+    chain: async () => {
+      throw new NotReady('StateMarketStorageDeal at node.example: no answer', since);
+    },
+  };
+  await using fixture = await apiFixture({ server: { readiness } });
+  const response = await fixture.server.inject('/readyz');
+  expect(response.json()).toEqual({ status: 'not ready', checks: { chain: 'failed since 2026-03-01T00:00:00.000Z' } });
 });
 
 test('every request has an id: the caller’s when it is plain, else a new one', async () => {

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { createChain } from '../../src/chain/chain.ts';
 import { createRpc, type RpcOptions } from '../../src/chain/rpc.ts';
 import { LadingError } from '../../src/errors.ts';
+import { ask } from './ask.ts';
 import { sendJson, sendResult, serveRpc } from '../support/rpc-server.ts';
 
 /** A node whose genesis and head say which chain it serves. */
@@ -18,8 +19,8 @@ function tipset(cid: string) {
 
 /** Our chain is the one of genesis `ours`. */
 function ownRpc(urls: string[], options: Partial<RpcOptions> = {}) {
-  const admit: RpcOptions['admit'] = async (call, signal) => {
-    const { key } = await createChain({ call, close: () => undefined }).genesis(signal);
+  const admit: RpcOptions['admit'] = async (endpoint, signal) => {
+    const { key } = await createChain(endpoint).genesis(signal);
     if (key[0] !== 'ours') throw new LadingError('NETWORK_DIFFERS', `serves the chain of genesis ${key[0]}`);
   };
   return createRpc({ endpoints: urls.map((url) => ({ url })), admit, ...options });
@@ -29,7 +30,7 @@ test('an endpoint of another chain is passed over, and asked again once in a whi
   await using foreign = await serveChain({ genesis: 'theirs' });
   await using own = await serveChain({ genesis: 'ours' });
   const rpc = ownRpc([foreign.url, own.url]);
-  for (let calls = 0; calls < 3; calls += 1) expect(await rpc.call('ChainHead', [])).toBe('ours');
+  for (let calls = 0; calls < 3; calls += 1) expect(await ask(rpc)).toBe('ours');
   expect(foreign.requests.map(({ method }) => method)).toEqual(['Filecoin.ChainGetGenesis']);
   expect(own.requests.filter(({ method }) => method === 'Filecoin.ChainGetGenesis')).toHaveLength(1);
   rpc.close();
@@ -40,11 +41,11 @@ test('a second endpoint of another chain is not believed when the first fails', 
   await using own = await serveChain(state);
   await using foreign = await serveChain({ genesis: 'theirs' });
   const rpc = ownRpc([own.url, foreign.url]);
-  expect(await rpc.call('ChainHead', [])).toBe('ours');
+  expect(await ask(rpc)).toBe('ours');
   state.sick = true;
-  await expect(rpc.call('ChainHead', [])).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
+  await expect(ask(rpc)).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
   state.sick = false;
-  expect(await rpc.call('ChainHead', [])).toBe('ours');
+  expect(await ask(rpc)).toBe('ours');
   rpc.close();
 });
 
@@ -52,11 +53,11 @@ test('an endpoint that comes back from a fault as another chain is not believed'
   const state = { genesis: 'ours', sick: false };
   await using node = await serveChain(state);
   const rpc = ownRpc([node.url]);
-  expect(await rpc.call('ChainHead', [])).toBe('ours');
+  expect(await ask(rpc)).toBe('ours');
   state.sick = true;
-  await expect(rpc.call('ChainHead', [])).rejects.toMatchObject({ code: 'RPC_HTTP_STATUS' });
+  await expect(ask(rpc)).rejects.toMatchObject({ code: 'RPC_HTTP_STATUS' });
   Object.assign(state, { genesis: 'theirs', sick: false });
-  await expect(rpc.call('ChainHead', [])).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
+  await expect(ask(rpc)).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
   rpc.close();
 });
 
@@ -65,14 +66,14 @@ test('what was long ago is asked again', async () => {
   const state = { genesis: 'ours' };
   await using node = await serveChain(state);
   const rpc = ownRpc([node.url], { clock: { now: () => new Date(now) } });
-  expect(await rpc.call('ChainHead', [])).toBe('ours');
+  expect(await ask(rpc)).toBe('ours');
   state.genesis = 'theirs';
   now += 10 * 60_000;
-  await expect(rpc.call('ChainHead', [])).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
+  await expect(ask(rpc)).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
   // And the other way round.
   state.genesis = 'ours';
-  await expect(rpc.call('ChainHead', [])).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
+  await expect(ask(rpc)).rejects.toMatchObject({ code: 'NETWORK_DIFFERS' });
   now += 60_000;
-  expect(await rpc.call('ChainHead', [])).toBe('ours');
+  expect(await ask(rpc)).toBe('ours');
   rpc.close();
 });

@@ -8,9 +8,9 @@ import { parseCollateralBounds, parseDataCap, parseMarketBalance, parseMarketDea
 import { parseFoundMessage, parseMessage } from '../../src/chain/messages.ts';
 import { parseMinerInfo } from '../../src/chain/miner.ts';
 import type { AnswerParser } from '../../src/chain/parse-answer.ts';
-import type { Rpc } from '../../src/chain/rpc.ts';
 import { readResult } from '../../src/chain/rpc-envelope.ts';
 import { RpcError } from '../../src/chain/rpc-error.ts';
+import { given, rpcOf, signal } from './ask.ts';
 
 interface Pair {
   note: string;
@@ -95,62 +95,62 @@ function catchRpcError(act: () => unknown): RpcError {
 }
 
 /** The pairs as a node: the first pair of this method and these parameters answers. */
-const recorded: Rpc = {
-  call(method, params) {
-    const pair = pairs.find(
-      ({ request }) =>
-        request?.method === `Filecoin.${method}` && JSON.stringify(request.params) === JSON.stringify(params),
-    );
-    if (pair === undefined) throw new Error(`nothing recorded for ${method} ${JSON.stringify(params)}`);
-    const text = JSON.stringify(pair.response);
-    return Promise.resolve().then(() =>
-      readResult({ status: pair.status, text }, { method, host: 'lotus', token: undefined }),
-    );
-  },
-  close: () => undefined,
-};
+const recorded = rpcOf((method, params) => {
+  const pair = pairs.find(
+    ({ request }) =>
+      request?.method === `Filecoin.${method}` && JSON.stringify(request.params) === JSON.stringify(params),
+  );
+  if (pair === undefined) throw new Error(`nothing recorded for ${method} ${JSON.stringify(params)}`);
+  const text = JSON.stringify(pair.response);
+  return readResult({ status: pair.status, text }, { method, host: 'lotus', token: undefined });
+});
 const chain = createChain(recorded);
 
 test('reads tipsets', async () => {
-  expect(await chain.head()).toEqual({
+  expect(await chain.head(signal)).toEqual({
     key: ['bafy2bzacedc5lgwy7us66mhbxxvbhjrvevvxjotzz6kftqbmp3qyqatplnb2k'],
     height: 935,
     timestampSeconds: 1_785_434_225,
+    parents: ['bafy2bzacebv4pwtzsjz2tou7j3vc5lzalvvspehvbyb4wbruk7726xxjfuup6'],
   });
-  expect((await chain.finalized()).height).toBe(23);
-  expect(await chain.genesis()).toMatchObject({ height: 0, timestampSeconds: 1_785_406_175 });
-  expect((await chain.tipsetAt(900)).height).toBe(884);
-  await expect(chain.tipsetAt(100_935)).rejects.toMatchObject({ code: 'RPC_ERROR', rpcCode: 1 });
-  expect(await chain.networkName()).toBe('testing');
+  expect((await chain.finalized(signal)).height).toBe(23);
+  expect(await chain.genesis(signal)).toMatchObject({ height: 0, timestampSeconds: 1_785_406_175 });
+  expect((await chain.tipsetAt(900, signal)).height).toBe(884);
+  await expect(chain.tipsetAt(100_935, signal)).rejects.toMatchObject({ code: 'RPC_ERROR', rpcCode: 1 });
+  expect(await chain.networkName(signal)).toBe('testing');
 });
 
 test('reads accounts and balances', async () => {
   const address = 'f15beo44zxg3rrewhkrzklbw26a65qfhsykaehm7q';
-  expect(await chain.lookupId(address)).toBe('f0103');
-  expect(await chain.lookupId('f1m2swr32yrlouzs7ijui3jttwgc6lxa5n5sookhi')).toBeUndefined();
-  expect(await chain.accountKey('f0103')).toBe(address);
-  expect(await chain.marketBalance(address)).toEqual({ escrow: 500n * 10n ** 18n, locked: 0n });
-  expect(await chain.verifiedClientStatus(address)).toBeUndefined();
+  expect(await chain.lookupId(address, given)).toBe('f0103');
+  expect(await chain.lookupId('f1m2swr32yrlouzs7ijui3jttwgc6lxa5n5sookhi', given)).toBeUndefined();
+  expect(await chain.accountKey('f0103', given)).toBe(address);
+  expect(await chain.marketBalance(address, given)).toEqual({ escrow: 500n * 10n ** 18n, locked: 0n });
+  expect(await chain.verifiedClientStatus(address, given)).toBeUndefined();
   expect(parseDataCap('1099511627776', 'X')).toBe(2n ** 40n);
-  expect(await chain.providerCollateralBounds(34_359_738_368n, false)).toEqual({ min: 0n, max: 2n * 10n ** 27n });
+  expect(await chain.providerCollateralBounds(34_359_738_368n, false, given)).toEqual({
+    min: 0n,
+    max: 2n * 10n ** 27n,
+  });
 });
 
 test('reads a provider with its binary multiaddrs', async () => {
-  expect(await chain.minerInfo('f01002')).toMatchObject({ multiaddrs: [], sectorBytes: 34_359_738_368n });
+  expect(await chain.minerInfo('f01002', given)).toMatchObject({ multiaddrs: [], sectorBytes: 34_359_738_368n });
   const second = pairs.find(({ note }) => note === 'provider with multiaddrs');
   expect(parseMinerInfo(second?.response?.result, 'StateMinerInfo')).toEqual({
     peerId: '12D3KooWMe15VK4Pytf8JbAzmekDYUDQzFaGbExvERhUG3mLYaJk',
     multiaddrs: ['/ip4/127.0.0.1/tcp/24001', '/dns/sp.example/tcp/443/https'],
     sectorBytes: 34_359_738_368n,
+    unreadable: 0,
     owner: 'f0101',
     worker: 'f0102',
   });
-  await expect(chain.minerInfo('f01999')).rejects.toMatchObject({ code: 'RPC_ERROR' });
+  await expect(chain.minerInfo('f01999', given)).rejects.toMatchObject({ code: 'RPC_ERROR' });
 });
 
 test("reads deals, and takes only the node's own words for one that is gone", async () => {
-  expect(await chain.marketDeal(99_999n)).toBeUndefined();
-  expect(await chain.marketDeal(5n)).toEqual({
+  expect(await chain.marketDeal(99_999n, given)).toBeUndefined();
+  expect(await chain.marketDeal(5n, given)).toEqual({
     proposal: {
       pieceCid: 'baga6ea4seaqk2u3pntxj2duujpuhqrn6ifbhpp7hlyvt6e6kcs3uymacxtsiebq',
       pieceBytes: 2_048n,
@@ -173,12 +173,12 @@ test("reads deals, and takes only the node's own words for one that is gone", as
 test('reads messages and their receipts', async () => {
   const cid = 'bafy2bzacecp7xowxd3ljhiilxmylgupbgczztjh36s2wrtohnniibfzpl3ewk';
   const unknown = 'bafy2bzacebbxq6is7wvwffxfmokjc3g2ouyxfkxtq4po5zsbf2swpdv7e4edo';
-  const found = await chain.searchMessage(cid);
+  const found = await chain.searchMessage(cid, signal);
   expect(found).toMatchObject({ message: cid, exitCode: 0, height: 945 });
   expect(Buffer.from(found?.returned ?? []).toString('hex')).toBe('828204054154');
-  expect(await chain.getMessage(cid)).toMatchObject({ to: 'f05', method: 4n, value: 0n });
-  expect(await chain.searchMessage(unknown)).toBeUndefined();
-  expect(await chain.getMessage(unknown)).toBeUndefined();
+  expect(await chain.getMessage(cid, signal)).toMatchObject({ to: 'f05', method: 4n, value: 0n });
+  expect(await chain.searchMessage(unknown, signal)).toBeUndefined();
+  expect(await chain.getMessage(unknown, signal)).toBeUndefined();
 });
 
 test('decodes events of the market actor', () => {

@@ -5,22 +5,17 @@ import { createChain } from '../../src/chain/chain.ts';
 import { parseTipset } from '../../src/chain/head.ts';
 import { parseMarketDeal, readMarketDeal } from '../../src/chain/market.ts';
 import { parseMinerInfo } from '../../src/chain/miner.ts';
-import type { Rpc } from '../../src/chain/rpc.ts';
 import { RpcError } from '../../src/chain/rpc-error.ts';
+import { given, rpcOf, signal } from './ask.ts';
 import { base64CborInt, base64CborText } from '../../src/filecoin/cbor.ts';
 
-function rpcThat(
-  answer: (method: string, params: readonly unknown[]) => unknown,
-): Rpc & { calls: [string, readonly unknown[]][] } {
+function rpcThat(answer: (method: string, params: readonly unknown[]) => unknown) {
   const calls: [string, readonly unknown[]][] = [];
-  return {
-    calls,
-    call(method, params) {
-      calls.push([method, params]);
-      return Promise.resolve().then(() => answer(method, params));
-    },
-    close: () => undefined,
-  };
+  const rpc = rpcOf((method, params) => {
+    calls.push([method, params]);
+    return answer(method, params);
+  });
+  return { ...rpc, calls };
 }
 
 function refuse(method: string, message: string, rpcCode = 1): never {
@@ -80,6 +75,7 @@ test('a large sector number survives', async () => {
       State: { SectorNumber: 9_007_199_254_740_993n, SectorStartEpoch: 7, SlashEpoch: -1, LastUpdatedEpoch: -1 },
     })),
     1n,
+    given,
   );
   expect(deal).toMatchObject({
     sectorNumber: 9_007_199_254_740_993n,
@@ -94,14 +90,14 @@ test.each([
   'deal 1 not found in the other table, deal 11 not found',
 ])('%j does not mean that deal 1 or 111 is gone', async (message) => {
   const rpc = rpcThat((method) => refuse(method, message));
-  await expect(readMarketDeal(rpc, 111n)).rejects.toThrow(RpcError);
+  await expect(readMarketDeal(rpc, 111n, given)).rejects.toThrow(RpcError);
 });
 
 test('reads as of a tipset pass its key, others null', async () => {
   const rpc = rpcThat((method) => refuse(method, 'deal 5 not found - …'));
   const chain = createChain(rpc);
-  await chain.marketDeal(5n, { tipset: ['bafya', 'bafyb'] });
-  await chain.marketDeal(5n);
+  await chain.marketDeal(5n, { tipset: ['bafya', 'bafyb'], signal });
+  await chain.marketDeal(5n, given);
   expect(rpc.calls.map(([, params]) => params)).toEqual([
     [5, [{ '/': 'bafya' }, { '/': 'bafyb' }]],
     [5, null],
@@ -115,18 +111,18 @@ test('a node without finality answers head less 900 epochs, a young chain genesi
       if (method === 'ChainGetTipSetByHeight') return rawTipset(Number(height));
       throw new RpcError('RPC_METHOD_NOT_FOUND', 'no', { method, rpcCode: -32_601 });
     });
-  expect((await createChain(nodeWithHead(5_000)).finalized()).height).toBe(4_100);
-  expect((await createChain(nodeWithHead(20)).finalized()).height).toBe(0);
+  expect((await createChain(nodeWithHead(5_000)).finalized(signal)).height).toBe(4_100);
+  expect((await createChain(nodeWithHead(20)).finalized(signal)).height).toBe(0);
 });
 
 test('a finality call that fails is not taken for a missing one', async () => {
   const rpc = rpcThat((method) => refuse(method, 'busy'));
-  await expect(createChain(rpc).finalized()).rejects.toThrow('busy');
+  await expect(createChain(rpc).finalized(signal)).rejects.toThrow('busy');
   expect(rpc.calls).toHaveLength(1);
 });
 
 test('a tipset above the height that was asked for is refused', async () => {
-  await expect(createChain(rpcThat(() => rawTipset(12))).tipsetAt(11)).rejects.toThrow(/height 12 for 11/);
+  await expect(createChain(rpcThat(() => rawTipset(12))).tipsetAt(11, signal)).rejects.toThrow(/height 12 for 11/);
 });
 
 test('no events are null, reverted ones are left out, other types are no deal events', () => {
@@ -141,7 +137,7 @@ test('an event that is no event is a bad result', () => {
   expect(() => parseActorEvents([broken], 'X')).toThrow(RpcError);
 });
 
-const filter = { fromHeight: 40, toHeight: 60, types: ['deal-published' as const], clients: ['f0103'] };
+const filter = { fromHeight: 40, toHeight: 60, types: ['deal-published' as const], clients: ['f0103'], signal };
 
 test('the filter is written as a node reads it (FIP-0083)', async () => {
   const rpc = rpcThat(() => null);
@@ -215,9 +211,58 @@ test('one height with too many events is an error, not a loop', async () => {
 
 const miner = { Owner: 'f01', Worker: 'f02', PeerId: null, SectorSize: 34_359_738_368 };
 
-test('a multiaddr of an unknown kind does not hide the others; all unknown is an error', () => {
+test('a multiaddr of an unknown kind does not hide the others; all unknown is an error, and no fault of the node', async () => {
   const good = 'BAECAwQGXcE=';
   expect(parseMinerInfo({ ...miner, Multiaddrs: ['////', good] }, 'X').multiaddrs).toEqual(['/ip4/1.2.3.4/tcp/24001']);
-  expect(() => parseMinerInfo({ ...miner, Multiaddrs: ['////'] }, 'X')).toThrow(/multiaddr/);
+  const strange = rpcThat(() => ({ ...miner, Multiaddrs: ['////'] }));
+  await expect(createChain(strange).minerInfo('f01', given)).rejects.toMatchObject({
+    code: 'MINER_ADDRESSES_UNREADABLE',
+  });
   expect(parseMinerInfo({ ...miner, Multiaddrs: [] }, 'X')).toMatchObject({ peerId: undefined, multiaddrs: [] });
+});
+
+test.each([
+  ['invalid epoch range: range exceeds max of 20', 1, 20],
+  ['to height is too big: limited to 25 epochs', 1, 25],
+  ['block range is too wide', -32_602, 25],
+  ['limit exceeded', -32_005, 25],
+] as const)('a range that a node refuses with %j is cut as it says', async (message, code, longest) => {
+  const rpc = rpcThat((method, [asked]) => {
+    const { fromHeight, toHeight } = asked as { fromHeight: number; toHeight: number };
+    if (toHeight - fromHeight + 1 > longest) return refuse(method, message, code);
+    return [rawEvent('deal-published', toHeight, { height: toHeight })];
+  });
+  const events = await readDealEvents(rpc, { ...filter, fromHeight: 0, toHeight: 99 });
+  expect(events.map(({ height }) => height)).toEqual(
+    Array.from({ length: 100 / longest }, (_, at) => (at + 1) * longest - 1),
+  );
+});
+
+test('a node that is asked too often is not asked more often', async () => {
+  const rpc = rpcThat((method) => refuse(method, 'request rate exceeded', -32_005));
+  await expect(readDealEvents(rpc, filter)).rejects.toThrow('rate exceeded');
+  expect(rpc.calls).toHaveLength(1);
+});
+
+function searching(found: unknown) {
+  return rpcThat((method, [, , limit]) =>
+    limit === -1 ? refuse(method, 'message lookback limit is 20 epochs') : found,
+  );
+}
+
+test('where a gateway searches the newest tipsets alone, these are searched', async () => {
+  const rpc = searching({
+    Message: { '/': 'bafym' },
+    Receipt: { ExitCode: 0, Return: null },
+    TipSet: [{ '/': 'bafyt' }],
+    Height: 40,
+  });
+  expect(await createChain(rpc).searchMessage('bafym', signal)).toMatchObject({ message: 'bafym', height: 40 });
+  expect(rpc.calls.map(([, [, , limit]]) => limit)).toEqual([-1, 20]);
+});
+
+test('a message that is not in these is not said to be unexecuted', async () => {
+  await expect(createChain(searching(null)).searchMessage('bafym', signal)).rejects.toMatchObject({
+    code: 'RPC_LOOKBACK',
+  });
 });

@@ -2,8 +2,10 @@ import { inspect } from 'node:util';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { createRpc, jsonInteger, type RpcOptions } from '../../src/chain/rpc.ts';
+import { createRpc, type RpcOptions } from '../../src/chain/rpc.ts';
+import { jsonInteger } from '../../src/chain/rpc-call.ts';
 import { RpcError } from '../../src/chain/rpc-error.ts';
+import { ask } from './ask.ts';
 import { sendError, sendJson, sendResult, serveRpc, type Respond } from '../support/rpc-server.ts';
 
 const TOKEN = 'eyJhbGciOiJIUzI1NiJ9.very-secret-token';
@@ -31,12 +33,12 @@ async function faultOf(answer: Promise<unknown>): Promise<RpcError> {
 
 async function faultWhen(respond: Respond, options?: Partial<RpcOptions>): Promise<RpcError> {
   const { rpc } = await nodeThat(respond, options);
-  return faultOf(rpc.call('ChainHead', []));
+  return faultOf(ask(rpc));
 }
 
 test('calls a method of namespace Filecoin with its token, and answers the result', async () => {
   const { rpc, server } = await nodeThat((_, response) => sendResult(response, { Height: 935 }));
-  expect(await rpc.call('StateLookupID', ['f0103', null])).toEqual({ Height: 935 });
+  expect(await ask(rpc, 'StateLookupID', ['f0103', null])).toEqual({ Height: 935 });
   expect(server.requests).toEqual([
     {
       jsonrpc: '2.0',
@@ -50,14 +52,14 @@ test('calls a method of namespace Filecoin with its token, and answers the resul
 
 test('null is a result', async () => {
   const { rpc } = await nodeThat((_, response) => sendResult(response, null));
-  expect(await rpc.call('StateVerifiedClientStatus', [])).toBeNull();
+  expect(await ask(rpc, 'StateVerifiedClientStatus', [])).toBeNull();
 });
 
 test('integers above 2^53 arrive exactly, in any depth, and text of digits stays text', async () => {
   const body =
     '{"jsonrpc":"2.0","id":1,"result":{"a":[9007199254740993,-9007199254740993],"b":9007199254740991,"c":"9007199254740993","d":1e300}}';
   const { rpc } = await nodeThat((_, response) => sendJson(response, body));
-  expect(await rpc.call('X', [])).toEqual({
+  expect(await ask(rpc)).toEqual({
     a: [9007199254740993n, -9007199254740993n],
     b: 9007199254740991,
     c: '9007199254740993',
@@ -103,7 +105,7 @@ test('a redirect is not followed', async () => {
     response.writeHead(307, { location: '/elsewhere' });
     response.end();
   });
-  expect((await faultOf(rpc.call('ChainHead', []))).status).toBe(307);
+  expect((await faultOf(ask(rpc))).status).toBe(307);
   expect(server.requests).toHaveLength(1);
 });
 
@@ -113,7 +115,7 @@ test('a proxy of the environment is not used', async () => {
     delete process.env['http_proxy'];
   });
   const { rpc } = await nodeThat((_, response) => sendResult(response, 1));
-  expect(await rpc.call('X', [])).toBe(1);
+  expect(await ask(rpc)).toBe(1);
 });
 
 const NOT_ANSWERS: [name: string, body: string, code: string][] = [
@@ -170,7 +172,7 @@ test('a node that drips is given up too', async () => {
 test('a caller that aborts gets its own reason', async () => {
   const { rpc } = await nodeThat(() => undefined);
   const abort = new AbortController();
-  const answer = rpc.call('ChainHead', [], abort.signal);
+  const answer = ask(rpc, 'ChainHead', [], abort.signal);
   setTimeout(() => abort.abort(new Error('stopping')), 20);
   await expect(answer).rejects.toThrow('stopping');
 });
@@ -188,7 +190,7 @@ test('a node that echoes the token does not get it into an error', async () => {
 
 test('a URL with a key in its path or user info is not in an error', async () => {
   const rpc = createRpc({ endpoints: [{ url: 'http://user:hunter2@127.0.0.1:1/key-123/rpc/v1?apikey=456' }] });
-  const shown = inspect(await faultOf(rpc.call('ChainHead', [])), { depth: 10 });
+  const shown = inspect(await faultOf(ask(rpc)), { depth: 10 });
   for (const secret of ['hunter2', 'key-123', '456']) expect(shown).not.toContain(secret);
   expect(shown).toContain('127.0.0.1:1');
 });
@@ -211,7 +213,7 @@ test('a call falls to the next endpoint on a transport fault, each token going t
       { url: well.url, token: 'second' },
     ],
   });
-  expect(await rpc.call('X', [])).toBe(7);
+  expect(await ask(rpc)).toBe(7);
   expect(sick.requests.map(({ authorization }) => authorization)).toEqual(['Bearer first']);
   expect(well.requests.map(({ authorization }) => authorization)).toEqual(['Bearer second']);
   rpc.close();
@@ -221,13 +223,13 @@ test('what the chain refuses is not asked of another node', async () => {
   await using first = await serveRpc((_, response) => sendError(response, 11, 'actor not found'));
   await using second = await serveRpc((_, response) => sendResult(response, 7));
   const rpc = createRpc({ endpoints: [{ url: first.url }, { url: second.url }] });
-  expect((await faultOf(rpc.call('X', []))).rpcCode).toBe(11);
+  expect((await faultOf(ask(rpc))).rpcCode).toBe(11);
   expect(second.requests).toHaveLength(0);
   rpc.close();
 });
 
 test('without an endpoint every call says what to set', async () => {
-  expect((await faultOf(createRpc({ endpoints: [] }).call('X', []))).message).toContain('CHAIN_RPC_URL');
+  expect((await faultOf(ask(createRpc({ endpoints: [] })))).message).toContain('CHAIN_RPC_URL');
 });
 
 test('no more calls are in flight than allowed, and all get their turn', async () => {
@@ -243,7 +245,7 @@ test('no more calls are in flight than allowed, and all get their turn', async (
     },
     { maxConcurrent: 2 },
   );
-  const calls = Array.from({ length: 9 }, (_, at) => rpc.call('X', [at]).catch(() => 'failed'));
+  const calls = Array.from({ length: 9 }, (_, at) => ask(rpc, 'ChainHead', [at]).catch(() => 'failed'));
   expect(await Promise.all(calls)).toEqual([0, 1, 2, 'failed', 4, 5, 6, 7, 8]);
   expect(most).toBe(2);
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { CarBlockIterator } from '@ipld/car';
 import * as dagCbor from '@ipld/dag-cbor';
 import * as dagPb from '@ipld/dag-pb';
@@ -18,14 +19,18 @@ interface SealedRow {
   id: bigint;
   batch_root: string;
   tree_key: string;
+  filler_bytes: string;
   car_bytes: string;
   piece_cid: string;
   piece_bytes: string;
 }
 
-interface RunRow {
+/** A stored range of a run, with the run that it is of. */
+interface ExtentRow {
+  seq: number;
   root: string;
   selector: string;
+  cut: number | null;
   object_key: string;
   object_offset: string;
   length_bytes: string;
@@ -92,16 +97,90 @@ function pieceOf(car: Uint8Array): { cid: string; paddedBytes: bigint } {
   return { cid: v1.toString(), paddedBytes: 32n << height };
 }
 
-async function checkAggregate(row: SealedRow, runs: RunRow[], readObject: ReadObject): Promise<string[]> {
-  const broken: string[] = [];
-  const bytes: Uint8Array[] = [carHeader(CID.parse(row.batch_root))];
-  for (const run of runs) {
-    const object = await readObject(run.object_key);
-    const start = Number(run.object_offset);
-    bytes.push(object.subarray(start, start + Number(run.length_bytes)));
+interface Run {
+  root: string;
+  selector: string;
+  cut: number | null;
+  bytes: Buffer;
+}
+
+async function readRuns(extents: ExtentRow[], readObject: ReadObject): Promise<Run[]> {
+  const runs = new Map<number, Omit<Run, 'bytes'> & { pieces: Uint8Array[] }>();
+  const objects = new Map<string, Uint8Array>();
+  for (const { seq, root, selector, cut, object_key: key, object_offset: offset, length_bytes: length } of extents) {
+    const object = objects.get(key) ?? (await readObject(key));
+    objects.set(key, object);
+    const run = runs.get(seq) ?? { root, selector, cut, pieces: [] };
+    run.pieces.push(object.subarray(Number(offset), Number(offset) + Number(length)));
+    runs.set(seq, run);
   }
-  bytes.push(await readObject(row.tree_key));
-  const car = Buffer.concat(bytes);
+  return [...runs.values()].map(({ pieces, ...run }) => ({ ...run, bytes: Buffer.concat(pieces) }));
+}
+
+/** Filler, spelled out from its description: sections of one raw block of 64 KiB of zeros. */
+function fillerOf(bytes: number): Buffer {
+  const block = Buffer.alloc(65_536);
+  const head = Buffer.from('a4800401551220', 'hex');
+  const one = Buffer.concat([head, createHash('sha256').update(block).digest(), block]);
+  return Buffer.concat(Array.from({ length: bytes / one.length }, () => one));
+}
+
+/** Blocks of one run by CIDv1, read by @ipld/car. */
+async function blocksOf(run: Run): Promise<{ names: string[]; blocks: Map<string, Uint8Array> }> {
+  const names: string[] = [];
+  const blocks = new Map<string, Uint8Array>();
+  for await (const { cid, bytes } of await CarBlockIterator.fromBytes(
+    Buffer.concat([carHeader(CID.parse(run.root)), run.bytes]),
+  )) {
+    names.push(cid.toV1().toString());
+    blocks.set(cid.toV1().toString(), bytes);
+  }
+  return { names, blocks };
+}
+
+/** A part of a cut upload: the root first, no block twice, and none that links within it do not lead to. */
+async function brokenCut(run: Run): Promise<string[]> {
+  const { names, blocks } = await blocksOf(run);
+  const reached = new Set<string>();
+  const due = [run.root];
+  for (let name = due.pop(); name !== undefined; name = due.pop()) {
+    const bytes = blocks.get(name);
+    if (bytes === undefined || reached.has(name)) continue;
+    reached.add(name);
+    due.push(...linksOf(CID.parse(name), bytes).map((link) => link.toV1().toString()));
+  }
+  const what = `part ${run.cut} of ${run.root}`;
+  return [
+    ...(names[0] === run.root ? [] : [`${what} begins with ${names[0]}`]),
+    ...(blocks.size === names.length ? [] : [`${what} has a block twice`]),
+    ...(reached.size === blocks.size ? [] : [`${what}: ${blocks.size - reached.size} blocks cannot be reached in it`]),
+  ];
+}
+
+/** Of uploads whose parts are all sealed: together they have every block below the root. */
+async function brokenWholes(cuts: ReadonlyMap<string, Run[]>): Promise<string[]> {
+  const broken: string[] = [];
+  for (const [root, runs] of cuts) {
+    const all = new Map<string, Uint8Array>();
+    for (const run of runs) for (const [name, bytes] of (await blocksOf(run)).blocks) all.set(name, bytes);
+    const missing = missingBelow(CID.parse(root), all);
+    if (missing.length > 0) broken.push(`the parts of ${root} lack ${missing.length} blocks, first ${missing[0]}`);
+  }
+  return broken;
+}
+
+async function checkAggregate(row: SealedRow, runs: Run[], readObject: ReadObject): Promise<string[]> {
+  const broken: string[] = [];
+  const filler = fillerOf(Number(row.filler_bytes));
+  const car = Buffer.concat([
+    carHeader(CID.parse(row.batch_root)),
+    ...runs.map(({ bytes }) => bytes),
+    filler,
+    await readObject(row.tree_key),
+  ]);
+  if (filler.length !== Number(row.filler_bytes)) {
+    broken.push(`aggregate ${row.id}: ${row.filler_bytes} bytes of filler are no whole sections`);
+  }
   const name = `aggregate ${row.id}`;
   if (BigInt(car.length) !== BigInt(row.car_bytes))
     broken.push(`${name}: ${car.length} bytes, row says ${row.car_bytes}`);
@@ -122,7 +201,8 @@ async function checkAggregate(row: SealedRow, runs: RunRow[], readObject: ReadOb
   for (const run of runs) {
     const found = walk(blocks, row.batch_root, run.selector);
     if (found !== run.root) broken.push(`${name}: selector of ${run.root} leads to ${found}`);
-    const missing = missingBelow(CID.parse(run.root), blocks);
+    if (run.cut !== null) broken.push(...(await brokenCut(run)).map((fault) => `${name}: ${fault}`));
+    const missing = run.cut === null ? missingBelow(CID.parse(run.root), blocks) : [];
     if (missing.length > 0) broken.push(`${name}: ${run.root} lacks ${missing.length} blocks, first ${missing[0]}`);
   }
   return broken;
@@ -131,16 +211,35 @@ async function checkAggregate(row: SealedRow, runs: RunRow[], readObject: ReadOb
 /** Re-reads every sealed aggregate from the store, byte for byte. */
 export async function brokenBytes(client: Client, readObject: ReadObject): Promise<string[]> {
   const broken: string[] = [];
-  const sealed = await client.query<SealedRow>(`select * from aggregates where state = 'sealed' order by id`);
+  const cuts = new Map<string, Run[]>();
+  const sealed = await client.query<SealedRow>(
+    `select * from aggregates where state = 'sealed' and released_at is null order by id`,
+  );
   for (const row of sealed.rows) {
-    const runs = await client.query<RunRow>(
-      `select u.root, pl.selector, pa.object_key, pa.object_offset, pa.length_bytes
-       from placements pl join uploads u on u.id = pl.upload_id join parts pa on pa.upload_id = u.id and pa.run_seq is not null
-       where pl.aggregate_id = $1 order by pl.seq, pa.run_seq`,
+    const { rows } = await client.query<ExtentRow>(
+      `select pl.seq, u.root, pl.selector, pl.cut, e.object_key, e.object_offset, e.length_bytes
+       from placements pl join uploads u on u.id = pl.upload_id
+       join lateral (
+         select run_seq as at, object_key, object_offset, length_bytes from parts
+         where pl.cut is null and upload_id = u.id and run_seq is not null
+         union all
+         select seq, object_key, object_offset, length_bytes from cut_extents
+         where upload_id = u.id and cut = pl.cut) e on true
+       where pl.aggregate_id = $1 order by pl.seq, e.at`,
       [row.id],
     );
-    broken.push(...(await checkAggregate(row, runs.rows, readObject)));
+    const runs = await readRuns(rows, readObject);
+    broken.push(...(await checkAggregate(row, runs, readObject)));
+    for (const run of runs) if (run.cut !== null) cuts.set(run.root, [...(cuts.get(run.root) ?? []), run]);
   }
+  const whole = await client.query<{ root: string }>(
+    `select u.root from uploads u where exists (select from cuts c where c.upload_id = u.id) and not exists (
+       select from cuts c left join placements p on p.upload_id = c.upload_id and p.cut = c.cut
+       left join aggregates a on a.id = p.aggregate_id
+       where c.upload_id = u.id and (a.state is distinct from 'sealed' or a.released_at is not null))`,
+  );
+  const roots = new Set(whole.rows.map(({ root }) => root));
+  broken.push(...(await brokenWholes(new Map([...cuts].filter(([root]) => roots.has(root))))));
   return broken;
 }
 

@@ -37,10 +37,13 @@ export function bucketFiles(bucketFolder: string, prefix: string): StoreFiles {
 
 /** Every object that a row names is there whole; every object that is there has a row that names it. */
 export async function brokenObjects(client: Client, files: StoreFiles): Promise<string[]> {
-  // A part that came late may repeat blocks of earlier ones at its end, which no row names.
+  // A part that came late may repeat blocks of earlier ones at its end, and the last upload of a segment may be removed:
+  // no row names these bytes.
   const { rows } = await client.query<{ key: string; bytes: string; whole: boolean }>(
-    `select object_key as key, max(object_offset + length_bytes) as bytes, min(run_seq) = 0 as whole from parts group by 1
-     union all select tree_key, tree_bytes, true from aggregates where tree_key is not null`,
+    `select object_key as key, max(object_offset + length_bytes) as bytes, min(run_seq) = 0 and object_key not like 'runs/s-%' as whole
+       from parts group by 1
+     union all select tree_key, tree_bytes, true from aggregates where tree_key is not null and released_at is null
+     union all select proofs_key, 0, false from aggregates where proofs_key is not null`,
   );
   const broken: string[] = [];
   for (const { key, bytes, whole } of rows) {

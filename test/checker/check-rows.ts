@@ -2,9 +2,27 @@ import type { Client } from 'pg';
 
 /** Each query lists the rows that break one rule: an honest database answers every one with no row. */
 const ROW_RULES: Record<string, string> = {
-  'a stowed upload has a placement, any other has none': `
+  'a stowed upload has a placement, of each of its cuts if it was cut; any other has none, or not of all cuts': `
     select u.root, u.state from uploads u
-    where (u.state = 'stowed') <> exists (select from placements p where p.upload_id = u.id)`,
+    left join lateral (select count(*) as cuts from cuts where upload_id = u.id) c on true
+    left join lateral (
+      select count(*) filter (where cut is null) as whole, count(distinct cut) as cut from placements where upload_id = u.id) p on true
+    where (u.state = 'stowed') <> (p.whole > 0 or (c.cuts > 0 and p.cut = c.cuts))
+      or (u.state not in ('waiting', 'stowed') and p.cut > 0)`,
+  'cuts are numbered from 0, and each is the sum of its extents, which lie in parts of its upload': `
+    select c.upload_id, c.cut from (select *, row_number() over (partition by upload_id order by cut) - 1 as place from cuts) c
+    left join lateral (
+      select sum(length_bytes) as bytes, bool_and(exists (
+        select from parts p where p.upload_id = e.upload_id and p.object_key = e.object_key
+          and p.object_offset <= e.object_offset and p.object_offset + p.length_bytes >= e.object_offset + e.length_bytes)) as held
+      from cut_extents e where e.upload_id = c.upload_id and e.cut = c.cut) e on true
+    where c.cut <> c.place or (e.bytes is not null and (e.bytes <> c.run_bytes or not e.held))
+      or (e.bytes is null and not exists (
+        select from placements p join aggregates a on a.id = p.aggregate_id
+        where p.upload_id = c.upload_id and p.cut = c.cut and a.released_at is not null))`,
+  'filler is whole sections of 65,575 bytes, and the CAR counts it': `
+    select id from aggregates where filler_bytes % 65575 <> 0
+      or (car_bytes is not null and car_bytes <> length_bytes + filler_bytes + tree_bytes)`,
   'placements follow each other from byte 59 without gap or overlap': `
     select aggregate_id, seq from (
       select aggregate_id, seq, offset_bytes,
@@ -15,12 +33,17 @@ const ROW_RULES: Record<string, string> = {
     select a.id from aggregates a
     left join (select aggregate_id, count(*) as entries, sum(length_bytes) as bytes from placements group by 1) p on p.aggregate_id = a.id
     where a.entry_count <> coalesce(p.entries, 0) or a.length_bytes <> 59 + coalesce(p.bytes, 0)`,
-  'a placement has the length of its upload': `
-    select p.aggregate_id, p.seq from placements p join uploads u on u.id = p.upload_id where p.length_bytes <> u.run_bytes`,
+  'a placement has the length of its upload, or of its cut': `
+    select p.aggregate_id, p.seq from placements p join uploads u on u.id = p.upload_id
+    left join cuts c on c.upload_id = p.upload_id and c.cut = p.cut
+    where p.length_bytes <> case when p.cut is null then u.run_bytes else c.run_bytes end`,
   'a run is the sum of its parts': `
     select u.root from uploads u
     left join (select upload_id, sum(length_bytes) as bytes, sum(block_count) as blocks from parts where run_seq is not null group by 1) p on p.upload_id = u.id
-    where u.run_bytes is distinct from p.bytes or u.block_count is distinct from p.blocks`,
+    where (u.run_bytes is distinct from p.bytes or u.block_count is distinct from p.blocks)
+      and not (p.bytes is null and exists (
+        select from placements pl join aggregates a on a.id = pl.aggregate_id
+        where pl.upload_id = u.id and a.released_at is not null))`,
   'every placement of a sealed aggregate has a selector, no other has one': `
     select p.aggregate_id, p.seq from placements p join aggregates a on a.id = p.aggregate_id
     where (a.state = 'sealed') <> (p.selector is not null)`,

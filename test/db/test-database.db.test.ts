@@ -9,7 +9,7 @@ describe('testDatabase', () => {
     await one.kysely.insertInto('owners').values({ name: 'somebody' }).execute();
     expect(await two.kysely.selectFrom('owners').selectAll().execute()).toEqual([]);
     const { rows } = await two.pool.query('select name from pgboss.queue order by name');
-    expect(rows.map(({ name }) => name)).toEqual(['hash', 'propose', 'seal', 'send', 'stow']);
+    expect(rows.map(({ name }) => name)).toEqual(expect.arrayContaining(['send', 'stow']));
   });
 
   it('fails a test that leaves a connection open', async () => {

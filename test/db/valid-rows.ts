@@ -45,6 +45,14 @@ export const valid = {
     created_at: AT,
     created_by: 'test',
   },
+  transfers: {
+    deal_id: '00000000-0000-4000-8000-000000000001',
+    served: Buffer.alloc(1),
+    served_bytes: 1,
+    begun_at: AT,
+    moved_at: AT,
+  },
+  audit: { at: AT, actor: 'somebody', action: 'provider.pause', subject: 'f01000' },
   deals: {
     id: '00000000-0000-4000-8000-000000000001',
     aggregate_id: 1,
@@ -65,6 +73,24 @@ export const valid = {
     changed_at: AT,
   },
   events: { at: AT, upload_id: 1, to_state: 'waiting' },
+  damage: {
+    object_key: 'runs/1',
+    object_offset: 0,
+    length_bytes: 100,
+    upload_id: 1,
+    what: 'HASH_MISMATCH',
+    found_at: AT,
+  },
+  scrub_progress: { kind: 'parts', after_id: 0, read_bytes: 0, pass_began_at: AT },
+  chain_freshness: { looked_at: AT },
+  chain_differences: {
+    deal_id: '00000000-0000-4000-8000-000000000001',
+    kind: 'absent',
+    detail: 'gone',
+    epoch: 100,
+    tipset: ['bafyt'],
+    found_at: AT,
+  },
 } satisfies Record<string, Row>;
 export type Table = keyof typeof valid;
 

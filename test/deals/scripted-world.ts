@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../src/clock.ts';
 import type { ProposeChain } from '../../src/deals/propose/propose.ts';
-import type { Ask, AskAnswer, ProposeAnswer, StatusAnswer, Transport } from '../../src/deals/send/transport.ts';
-import type { Wallet } from '../../src/deals/wallet.ts';
+import type { Ask, AskAnswer, ProposeAnswer, StatusAnswer, Transport } from '../../src/deals/transport/transport.ts';
+import type { Wallet } from '../../src/deals/wallet/wallet.ts';
 import { formatAddress } from '../../src/filecoin/address.ts';
 import { keyAddress, signWithKey, type LotusKey } from '../../src/filecoin/lotus-key.ts';
 

@@ -7,6 +7,7 @@ import { create as createDigest } from 'multiformats/hashes/digest';
 import { sha256 } from 'multiformats/hashes/sha2';
 import { expect, test } from 'vitest';
 import { carV1Header, defaultCarLimits, encodeSectionHead, openCar, type CarLimits } from '../../src/filecoin/car.ts';
+import { inPassingChunks } from '../support/car-builder.ts';
 import { hex } from './hex.ts';
 
 interface Block {
@@ -315,6 +316,33 @@ test('large blocks in small chunks are copied once', async () => {
     total += bytes.length;
   }
   expect(total).toBe(16 * 1024 * 1024);
+});
+
+test.each([1, 40, 64, 250, 10_000])(
+  'sections that pass are right while they do, in chunks of %i bytes',
+  async (size) => {
+    for (const bytes of [carV1, carV2({ padding: 13 })]) {
+      const passing = await openCar(inPassingChunks(bytes, size), defaultCarLimits, { passing: true });
+      const blocks: { cid: string; bytes: string }[] = [];
+      for await (const { cid, bytes: block } of passing.sections)
+        blocks.push({ cid: cid.toString(), bytes: hex(block) });
+      expect(blocks).toEqual(whole.blocks.map(({ cid, bytes: block }) => ({ cid, bytes: block })));
+      expect(passing.roots.map(String)).toEqual(whole.roots);
+    }
+  },
+);
+
+test('sections that pass share one memory', async () => {
+  const block = await rawBlock(new Uint8Array(1024 * 1024).fill(5));
+  const one = Buffer.concat([encodeSectionHead(block.cid, block.bytes.length), block.bytes]);
+  const { source } = chunked(Buffer.concat([header, ...Array.from({ length: 8 }, () => one)]), 64 * 1024);
+  const memories = new Set<ArrayBufferLike>();
+  const { sections } = await openCar(source, defaultCarLimits, { passing: true });
+  for await (const { bytes } of sections) {
+    memories.add(bytes.buffer);
+    expect(Buffer.compare(bytes, block.bytes)).toBe(0);
+  }
+  expect(memories.size).toBe(1);
 });
 
 test('any damage to a CAR ends in sections or a FormatError', async () => {

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { epochAt, epochTime, formatEpochTime, isNetworkName, networks } from '../../src/filecoin/epoch.ts';
+import { epochAt, epochTime, formatEpochTime } from '../../src/filecoin/epoch.ts';
+import { isNetworkName, networks } from '../../src/filecoin/networks.ts';
 
 test('samples from lotus: a mainnet tipset and a calibration upgrade', () => {
   const { mainnet, calibration } = networks;

@@ -8,23 +8,27 @@ import { parseLotusKey, signWithKey } from '../../src/filecoin/lotus-key.ts';
 import {
   decodeAskRequest,
   decodeAskResponse,
-  decodeDealParams,
-  decodeDealResponse,
-  decodeDealStatusRequest,
-  decodeDealStatusResponse,
   encodeAskRequest,
   encodeAskResponse,
+  type SignedAsk,
+} from '../../src/filecoin/mk12-ask.ts';
+import { uuidBytes } from '../../src/filecoin/mk12-fields.ts';
+import {
+  decodeDealParams,
+  decodeDealResponse,
   encodeDealParams,
   encodeDealResponse,
-  encodeDealStatusRequest,
-  encodeDealStatusResponse,
   httpTransferParams,
   parseHttpTransferParams,
-  uuidBytes,
   type DealParams,
+} from '../../src/filecoin/mk12-propose.ts';
+import {
+  decodeDealStatusRequest,
+  decodeDealStatusResponse,
+  encodeDealStatusRequest,
+  encodeDealStatusResponse,
   type DealStatusResponse,
-  type SignedAsk,
-} from '../../src/filecoin/mk12.ts';
+} from '../../src/filecoin/mk12-status.ts';
 import { decodeProposal } from '../../src/filecoin/proposal.ts';
 import { signatureFromBytes, verifySignature } from '../../src/filecoin/signature.ts';
 import vector from '../vectors/mk12.json' with { type: 'json' };

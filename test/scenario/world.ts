@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createWalletFile } from '../../src/deals/wallet.ts';
+import { createWalletFile } from '../../src/deals/wallet/local-wallet.ts';
 import { createDevnet, type Devnet } from '../../src/devnet/devnet.ts';
 import type { Sample } from '../../src/demo/sample-files.ts';
 import { freePort } from './network.ts';
@@ -31,8 +31,8 @@ export interface World extends AsyncDisposable {
   /** Providers and policy, told to a running service. */
   prepare(): Promise<void>;
   upload(sample: Sample): Promise<Response>;
-  /** Providers with an active deal for the upload; none while the service does not answer. */
-  activeProviders(cid: string): Promise<string[]>;
+  /** By piece, the providers with an active deal for the upload: one piece, or more where it topped up others. */
+  activeProviders(cid: string): Promise<Map<string, string[]>>;
   describe(cids: string[]): Promise<string>;
   /** The answer of `/check`; undefined while the service does not give one. */
   check(cid: string): Promise<Checked | undefined>;
@@ -126,7 +126,9 @@ async function check(url: string, cid: string): Promise<Checked | undefined> {
   }
 }
 
-async function activeProviders(url: string, cid: string): Promise<string[]> {
-  const checked = await check(url, cid);
-  return (checked?.value.deals ?? []).filter(({ status }) => status === 'active').map(({ miner }) => miner);
+async function activeProviders(url: string, cid: string): Promise<Map<string, string[]>> {
+  const deals = (await check(url, cid))?.value.deals ?? [];
+  const byPiece = Map.groupBy(deals, ({ pieceCid }) => pieceCid);
+  const active = (ofPiece: typeof deals) => ofPiece.filter(({ status }) => status === 'active');
+  return new Map([...byPiece].map(([piece, ofPiece]) => [piece, active(ofPiece).map(({ miner }) => miner)]));
 }

@@ -93,6 +93,24 @@ function describeBytes(open: () => Promise<StoreUnderTest>): void {
     expect(Math.max(...lengths)).toBeLessThanOrEqual(1024 * 1024);
   });
 
+  test('reads that pass side by side give each its own bytes, while they do', async () => {
+    await using at = await open();
+    const bytes = pattern(2_500_000);
+    await put(at.store, 'runs/big', [bytes]);
+    const readOne = async (start: number) => {
+      let offset = start;
+      for await (const chunk of at.store.read('runs/big', start, bytes.length - start, { passing: true })) {
+        expect(Buffer.compare(chunk, bytes.subarray(offset, offset + chunk.length))).toBe(0);
+        offset += chunk.length;
+        if (start % 2 === 1 && offset > bytes.length / 2) return;
+        await new Promise((resolve) => setImmediate(resolve));
+        expect(Buffer.compare(chunk, bytes.subarray(offset - chunk.length, offset))).toBe(0);
+      }
+      expect(offset).toBe(bytes.length);
+    };
+    for (let round = 0; round < 3; round += 1) await Promise.all(Array.from({ length: 10 }, (_, nth) => readOne(nth)));
+  });
+
   test('a reader may stop early, and others go on', async () => {
     await using at = await open();
     const bytes = pattern(4_000_000);

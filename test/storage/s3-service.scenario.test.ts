@@ -54,11 +54,13 @@ function s3Environment(server: S3Server): Record<string, string> {
 
 async function untilActive(world: World, cid: string): Promise<string> {
   const deadline = Date.now() + LIMIT_MS;
-  while ((await world.activeProviders(cid)).length < REPLICAS) {
+  for (;;) {
+    const pieces = [...(await world.activeProviders(cid))];
+    const kept = pieces.find(([, providers]) => providers.length === REPLICAS);
+    if (kept !== undefined) return kept[0];
     if (Date.now() > deadline) throw new Error(`not active in time: ${await world.describe([cid])}`);
     await sleep(200);
   }
-  return (await world.check(cid))?.value.deals[0]?.pieceCid ?? '';
 }
 
 async function fetchPieceCid(world: World, pieceCid: string): Promise<string> {

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type ServerDeps } from '../../src/api/server.ts';
+import { GroupCommit } from '../../src/aggregate/receive/commit-group.ts';
 import { receiveCar, type ReceiveDeps } from '../../src/aggregate/receive/receive.ts';
 import type { Clock } from '../../src/clock.ts';
 import { insertProvider } from '../../src/deals/providers/provider-store.ts';
@@ -49,10 +50,12 @@ interface Options {
   limits?: Partial<ReceiveDeps['limits']>;
   server?: Partial<ServerDeps>;
   store?: (store: LocalStore) => LocalStore;
+  /** Small uploads share objects, as in a service. */
+  groups?: boolean;
 }
 
 /** A server with a database and a store of its own; nothing listens until `listen`. */
-export async function apiFixture({ limits, server: changes, store: wrap }: Options = {}) {
+export async function apiFixture({ limits, server: changes, store: wrap, groups = false }: Options = {}) {
   const stack = new AsyncDisposableStack();
   const db = stack.use(await testDatabase());
   const folder = stack.use(await temporaryFolder());
@@ -60,14 +63,12 @@ export async function apiFixture({ limits, server: changes, store: wrap }: Optio
   const store = wrap === undefined ? opened : wrap(opened);
   const clock = steppingClock();
   const jobs = recordedJobs();
-  const defaults = { maxUploadBytes: 20n * MIB, maxRunBytes: 16n * MIB, maxBlocks: 10_000, minFreeBytes: 0n };
+  const defaults = { maxUploadBytes: 20n * MIB, maxBlocks: 10_000, minFreeBytes: 0n };
+  const base = { kysely: db.kysely, store, jobs, clock, log: silentLog };
   const receive: ReceiveDeps = {
-    kysely: db.kysely,
-    store,
-    jobs,
-    clock,
-    log: silentLog,
+    ...base,
     limits: { ...defaults, ...limits },
+    ...(groups && { groups: new GroupCommit(base) }),
   };
   const deps: ServerDeps = {
     kysely: db.kysely,
@@ -82,6 +83,8 @@ export async function apiFixture({ limits, server: changes, store: wrap }: Optio
       { name: 'viewer', role: 'read', token: tokens.read },
     ],
     verifyPieceToken: pieceTokens.verify,
+    pieceTokens,
+    publicUrl: 'https://lading.example.com',
     dealNetwork: () => ({ genesisSeconds: 1_598_306_400, addressLetter: 'f' }),
     publicCheck: true,
     receiveCar: (input) => receiveCar(receive, input),
@@ -92,6 +95,7 @@ export async function apiFixture({ limits, server: changes, store: wrap }: Optio
         manual: peerId === undefined ? undefined : { peerId, multiaddrs: multiaddrs ?? [] },
         at: clock.now(),
       }),
+    jobs,
     readiness: {},
     ...changes,
   };

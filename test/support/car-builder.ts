@@ -84,3 +84,14 @@ export function sampleUpload(seed: string, leaves = 3): { root: CID; blocks: Blo
 export async function* inChunks(bytes: Uint8Array, chunkBytes: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
 }
+
+/** A source that uses one memory for all its chunks: whoever reads a chunk late reads the next one. */
+export async function* inPassingChunks(bytes: Uint8Array, chunkBytes: number): AsyncGenerator<Uint8Array> {
+  const memory = new Uint8Array(chunkBytes);
+  for (let at = 0; at < bytes.length; at += chunkBytes) {
+    const chunk = bytes.subarray(at, at + chunkBytes);
+    memory.set(chunk);
+    yield memory.subarray(0, chunk.length);
+    memory.fill(0xee);
+  }
+}

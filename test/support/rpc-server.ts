@@ -12,12 +12,22 @@ export interface RpcRequest {
 
 export type Respond = (request: RpcRequest, response: ServerResponse, raw: IncomingMessage) => void | Promise<void>;
 
+export type RespondToList = (requests: RpcRequest[], response: ServerResponse) => void;
+
+const noBatches = { jsonrpc: '2.0', id: null, error: { code: -32_700, message: 'unmarshaling request' } };
+
+/** As a node without batches does. */
+function refuseList(_requests: RpcRequest[], response: ServerResponse): void {
+  sendJson(response, noBatches, 500);
+}
+
 /** Any HTTP server that a JSON-RPC client may meet, on a port of its own. */
-export async function serveRpc(respond: Respond) {
+export async function serveRpc(respond: Respond, respondToList: RespondToList = refuseList) {
   const requests: RpcRequest[] = [];
   const server = createServer((incoming, response) => {
     void text(incoming).then(async (body) => {
       const parsed = JSON.parse(body) as Omit<RpcRequest, 'authorization'>;
+      if (Array.isArray(parsed)) return respondToList(parsed as RpcRequest[], response);
       const request = { ...parsed, authorization: incoming.headers.authorization };
       requests.push(request);
       await respond(request, response, incoming);

@@ -1,4 +1,5 @@
 import { base64CborInt, base64CborText } from '../../src/filecoin/cbor.ts';
+import { encodePublishParams, encodePublishReturn } from '../../src/filecoin/publish.ts';
 import { sendError, sendResult, serveRpc, type Respond, type RpcRequest } from './rpc-server.ts';
 
 /** A deal as the market actor has it; heights are those of the tipsets with the messages. */
@@ -12,6 +13,11 @@ export interface ScriptedDeal {
   terminatedAt?: number;
   /** Removed without an event: timed out, or settled. */
   goneAt?: number;
+  /** The ClientDealProposal, for messages. */
+  signed?: Uint8Array;
+  exitCode?: number;
+  /** The receipt names another of the message as valid. */
+  dropped?: boolean;
 }
 
 const GENESIS_SECONDS = 1_785_406_175;
@@ -29,6 +35,10 @@ export class ScriptedChain {
   deals: ScriptedDeal[] = [];
   hasFinality = true;
   hasEvents = true;
+  /** Events are there, and cannot be read now. */
+  eventsFail = false;
+  /** Sends publish messages by way of another actor, so that only events tell of them. */
+  wrapsPublishes = false;
   /** Takes a request when it answers true. */
   fault: Fault = () => false;
   readonly #forks = new Map<number, number>();
@@ -127,6 +137,58 @@ export class ScriptedChain {
     }));
   }
 
+  /** Messages of the tipset before this block's, with their receipts: our publishes, and a stranger's. */
+  #executed(block: string) {
+    const height = this.#heightOf([{ '/': block }]);
+    const parent = this.tipset(height - 1).Height;
+    const published = this.deals.filter(({ publishedAt, signed }) => publishedAt === parent && signed !== undefined);
+    return [...published, undefined].map((deal) => ({
+      message: {
+        Cid: { '/': deal?.message ?? `bafystranger${parent}` },
+        Message: {
+          To: deal === undefined || this.wrapsPublishes ? 'f0999' : 'f05',
+          Method: 4,
+          Params: Buffer.from(encodePublishParams(deal?.signed === undefined ? [] : [deal.signed])).toString('base64'),
+        },
+      },
+      receipt: {
+        ExitCode: 0,
+        Return: Buffer.from(
+          encodePublishReturn({
+            ids: deal === undefined ? [] : [BigInt(deal.id)],
+            valid: deal === undefined ? [] : [0],
+          }),
+        ).toString('base64'),
+      },
+    }));
+  }
+
+  #lookup(cid: string) {
+    const deal = this.deals.find(({ message }) => message === cid);
+    if (deal === undefined || deal.publishedAt >= this.head) return null;
+    const Return = encodePublishReturn(
+      deal.dropped ? { ids: [9n], valid: [1] } : { ids: [BigInt(deal.id)], valid: [0] },
+    );
+    return {
+      Message: { '/': cid },
+      Receipt: { ExitCode: deal.exitCode ?? 0, Return: Buffer.from(Return).toString('base64') },
+      TipSet: this.tipset(deal.publishedAt + 1).Cids,
+      Height: deal.publishedAt + 1,
+    };
+  }
+
+  #body(cid: string) {
+    const deal = this.deals.find(({ message }) => message === cid);
+    const signed = deal?.signed === undefined ? [] : [deal.signed, ...(deal.dropped ? [deal.signed] : [])];
+    return {
+      To: this.wrapsPublishes ? 'f0999' : 'f05',
+      From: 'f0100',
+      Value: '0',
+      Method: 4,
+      Params: Buffer.from(encodePublishParams(signed)).toString('base64'),
+    };
+  }
+
   #answer({ method, params }: RpcRequest): unknown {
     switch (method) {
       case 'Filecoin.ChainHead':
@@ -140,7 +202,16 @@ export class ScriptedChain {
         return this.clientId;
       case 'Filecoin.StateMarketStorageDeal':
         return this.#deal(Number(params[0]), this.#heightOf(params[1] as { '/': string }[] | null));
+      case 'Filecoin.ChainGetParentMessages':
+        return this.#executed((params[0] as { '/': string })['/']).map(({ message }) => message);
+      case 'Filecoin.ChainGetParentReceipts':
+        return this.#executed((params[0] as { '/': string })['/']).map(({ receipt }) => receipt);
+      case 'Filecoin.StateSearchMsg':
+        return this.#lookup((params[1] as { '/': string })['/']);
+      case 'Filecoin.ChainGetMessage':
+        return this.#body((params[0] as { '/': string })['/']);
       case 'Filecoin.GetActorEventsRaw':
+        if (this.eventsFail) throw new Error('event index is busy');
         if (!this.hasEvents) throw new Error('module disabled, enable with Events.EnableActorEventsAPI');
         return this.#events(params[0] as { fromHeight: number; toHeight: number });
       default:

@@ -27,7 +27,7 @@ export async function seedAggregate(kysely: Kysely<DB>, store: ObjectStore, seed
   const { roots, state = 'sealed', tree = Buffer.from('a tree'), pieceCid = PIECE_CID } = seed;
   const uploads = await kysely
     .selectFrom('uploads')
-    .select(['id', 'root', 'run_bytes'])
+    .select(['id', 'root', 'run_bytes', 'state'])
     .where('root', 'in', roots)
     .execute();
   const ordered = roots.map((root) => uploads.find((upload) => upload.root === root) ?? fail(`no upload ${root}`));
@@ -67,7 +67,16 @@ export async function seedAggregate(kysely: Kysely<DB>, store: ObjectStore, seed
     let offset = BigInt(HEADER_BYTES);
     for (const [seq, upload] of ordered.entries()) {
       const length = upload.run_bytes ?? 0n;
-      const place = { aggregate_id: id, seq, upload_id: upload.id, offset_bytes: offset, length_bytes: length };
+      // Placed before: once more, as topping up does.
+      const again = { topped_up: upload.state === 'stowed' };
+      const place = {
+        aggregate_id: id,
+        seq,
+        upload_id: upload.id,
+        offset_bytes: offset,
+        length_bytes: length,
+        ...again,
+      };
       const selector = state === 'sealed' ? `Links/${seq + 1}/Hash/Links/0/Hash/Links/0/Hash` : null;
       await trx
         .insertInto('placements')

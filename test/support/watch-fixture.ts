@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { createChain } from '../../src/chain/chain.ts';
+import { createChainPool } from '../../src/chain/chain.ts';
 import { createRpc } from '../../src/chain/rpc.ts';
 import type { Clock } from '../../src/clock.ts';
 import type { Database } from '../../src/db/connect.ts';
-import { createWatchView, watchNext, type WatchDeps } from '../../src/deals/watch/watch.ts';
+import { createWatchView, watchNext, type WatcherDeps } from '../../src/deals/watch/watch.ts';
 import type { DealState } from '../../src/deals/deal-states.ts';
 import { formatAddress, parseAddress } from '../../src/filecoin/address.ts';
 import { parseCid } from '../../src/filecoin/cid.ts';
@@ -175,15 +175,34 @@ async function seedDeal(database: Database, seed: DealSeed): Promise<SeededDeal>
 }
 
 /** A database and the watch of whatever chain answers there. */
-export async function openWatch({ rpcUrl, lookbackEpochs = LOOKBACK }: { rpcUrl: string; lookbackEpochs?: number }) {
+export async function openWatch({
+  rpcUrl,
+  otherUrls = [],
+  lookbackEpochs = LOOKBACK,
+}: {
+  rpcUrl: string;
+  otherUrls?: string[];
+  lookbackEpochs?: number;
+}) {
   const stack = new AsyncDisposableStack();
   const database = stack.use(await testDatabase());
-  const rpc = stack.adopt(createRpc({ endpoints: [{ url: rpcUrl }], timeoutMs: 2_000 }), (open) => open.close());
+  const rpc = stack.adopt(
+    createRpc({ endpoints: [rpcUrl, ...otherUrls].map((url) => ({ url })), timeoutMs: 2_000 }),
+    (open) => open.close(),
+  );
   const clock = testClock();
   const jobs = recordJobs();
   const { kysely } = database;
   const view = createWatchView();
-  const deps: WatchDeps = { db: kysely, jobs, chain: createChain(rpc), clock, log: silentLog, lookbackEpochs, view };
+  const deps: WatcherDeps = {
+    db: kysely,
+    jobs,
+    chain: createChainPool(rpc),
+    clock,
+    log: silentLog,
+    lookbackEpochs,
+    view,
+  };
   const signal = new AbortController().signal;
   const events = (id: string) =>
     kysely.selectFrom('events').selectAll().where('deal_id', '=', id).orderBy('position').execute();
@@ -192,6 +211,7 @@ export async function openWatch({ rpcUrl, lookbackEpochs = LOOKBACK }: { rpcUrl:
     jobs,
     deps,
     kysely,
+    url: database.url,
     seed: (seed: DealSeed = {}) => seedDeal(database, seed),
     /** Passes until there is nothing to do. */
     async watch() {
@@ -218,6 +238,7 @@ export async function watchFixture(chain: ScriptedChain) {
   return {
     ...watched,
     chain,
+    differences: () => watched.kysely.selectFrom('chain_differences').selectAll().orderBy('id').execute(),
     requests: server.requests,
     /** The chain grows, and is watched. */
     async grow(epochs: number) {

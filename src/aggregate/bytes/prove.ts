@@ -18,7 +18,7 @@ import type { InclusionProof } from '../../filecoin/inclusion-proof.ts';
 import { pieceCidV1 } from '../../filecoin/piece.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { CHUNK_BYTES, chunkLevel, listChunkRoots } from '../seal/chunks.ts';
-import type { PlacedRun } from './proof-store.ts';
+import type { PlacedRun } from './placed-runs.ts';
 import { openVirtualCar, type VirtualCar } from './virtual-car.ts';
 
 /** The root of a subtree of an aggregate's piece. */
@@ -34,8 +34,11 @@ export interface ProveDeps {
 /** A proof without the deals, which another stage knows. */
 export type RunProof = Omit<InclusionProof, 'deals'>;
 
-/** With more, the list is longer than what a client can hold well; whoever kept the CAR as it was sent needs none. */
-const MAX_LISTED_BLOCKS = 100_000;
+/**
+ * An aggregate of 32 GiB in blocks of 256 KiB has 131,000. With more than this, the list is longer than what a client can
+ * hold well (30 MB).
+ */
+export const MAX_LISTED_BLOCKS = 500_000;
 
 /** Padded bytes of a leaf of the tree. */
 const LEAF_BYTES = 32;
@@ -50,7 +53,7 @@ export async function proveRun(deps: ProveDeps, run: PlacedRun, signal: AbortSig
   const sources = { subtreeRoot: await rootsFromChunks(deps, run, car), signal };
   const { start, end, pieceBytes, pieceCid, root, selector, outline } = run;
   const path = await findPath(car, { start, end, pieceSize: pieceBytes }, sources);
-  await checkPath(run, path, sources);
+  await checkPath(pieceCid, path, sources);
   return { ...path, pieceCid, root, selector, batchRootCid: outline.batchRoot };
 }
 
@@ -82,7 +85,8 @@ export function rootsFromBytes(car: VirtualCar): SubtreeRoot {
     if (start >= car.carBytes) return zeroRoot(level);
     const hashPairs = machineHashPairs();
     const commp = createFastCommp();
-    for await (const chunk of car.readRange(start, Math.min(end, car.carBytes), signal)) commp.update(chunk);
+    const bytes = car.readRange(start, Math.min(end, car.carBytes), signal, { passing: true });
+    for await (const chunk of bytes) commp.update(chunk);
     const { root, paddedBytes } = commp.digest();
     let node = root;
     // A subtree that the CAR fills only at its start: zeros follow.
@@ -138,20 +142,31 @@ async function readBytes(
 }
 
 /**
- * Folds the roots over the run with the path. A run of many chunks is not read for that: its chunks' roots are as good
- * as those beside it.
+ * Folds the roots over the run with the path, as whoever verifies the proof does. A run of many chunks is not read for
+ * that: its chunks' roots are as good as those beside it. Throws `PIECE_DAMAGED`.
  */
-async function checkPath(run: PlacedRun, path: InclusionPath, { subtreeRoot, signal }: PathSources): Promise<void> {
+export async function checkPath(
+  pieceCid: string,
+  path: InclusionPath,
+  { subtreeRoot, signal }: PathSources,
+): Promise<void> {
   const roots: Uint8Array[] = [];
   for (const place of subtreesOver(surroundingsOf(path))) roots.push(await subtreeRoot(place, signal));
   const found = pieceCidV1(foldSubtrees(path, roots, machineHashPairs())).toString();
-  if (found === run.pieceCid) return;
-  const details = { pieceCid: run.pieceCid, found };
-  throw new LadingError('PIECE_DAMAGED', `the stored bytes make ${found}, not the piece ${run.pieceCid}`, { details });
+  if (found === pieceCid) return;
+  const details = { pieceCid, found };
+  throw new LadingError('PIECE_DAMAGED', `the stored bytes make ${found}, not the piece ${pieceCid}`, { details });
 }
 
+/** What names the blocks of a run in an aggregate's CAR. */
+export type ListedRun = Pick<PlacedRun, 'outline' | 'root' | 'isPart' | 'start' | 'end'>;
+
 /** The CIDs of a run's blocks in its order, as the sections name them. Throws `TOO_MANY_BLOCKS`. */
-export async function listRunBlocks(deps: ProveDeps, run: PlacedRun, signal: AbortSignal): Promise<string[]> {
+export async function listRunBlocks(
+  deps: Omit<ProveDeps, 'chunkBytes'>,
+  run: ListedRun,
+  signal: AbortSignal,
+): Promise<string[]> {
   const car = openVirtualCar(deps, run.outline);
   const { sections } = await openCar(runAsCar(car, run, signal));
   const cids: string[] = [];
@@ -163,12 +178,14 @@ export async function listRunBlocks(deps: ProveDeps, run: PlacedRun, signal: Abo
 }
 
 /** Sections alone are no CAR: whatever root stands in the header is not looked at. */
-async function* runAsCar(car: VirtualCar, run: PlacedRun, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* runAsCar(car: VirtualCar, run: ListedRun, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   yield carV1Header(parseCid(run.outline.batchRoot));
   yield* car.readRange(run.start, run.end, signal);
 }
 
-function tooManyBlocks({ root }: PlacedRun): LadingError {
-  const message = `${root} has more than ${MAX_LISTED_BLOCKS} blocks: ask without blocks=1, and keep the CAR as it was sent`;
+function tooManyBlocks({ root, isPart }: ListedRun): LadingError {
+  const message = isPart
+    ? `a part of ${root} has more than ${MAX_LISTED_BLOCKS} blocks: ask with blocks=0`
+    : `${root} has more than ${MAX_LISTED_BLOCKS} blocks: ask without blocks=1, and keep the CAR as it was sent`;
   return new LadingError('TOO_MANY_BLOCKS', message, { details: { limit: MAX_LISTED_BLOCKS } });
 }

@@ -2,10 +2,11 @@ import type { Kysely } from 'kysely';
 import { CID } from 'multiformats/cid';
 import { carV1Header } from '../../filecoin/car.ts';
 import type { DB } from '../../db/tables.ts';
-import type { ObjectStore } from '../../storage/store.ts';
+import type { ObjectStore, ReadOptions } from '../../storage/store.ts';
 import { LadingError } from '../../errors.ts';
 import { CAR_HEADER_BYTES } from '../place/placement-rules.ts';
-import { listRunParts } from './run-extents.ts';
+import { readFiller } from './filler.ts';
+import { listRunExtents } from './run-extents.ts';
 
 /** What is known of an aggregate once its tree is stored; a sealed row has this shape. Bytes. */
 export interface CarOutline {
@@ -13,6 +14,8 @@ export interface CarOutline {
   batchRoot: string;
   /** Header and runs. */
   lengthBytes: number;
+  /** Sections of zeros behind the runs. */
+  fillerBytes: number;
   treeKey: string;
   treeBytes: number;
 }
@@ -21,7 +24,7 @@ export interface CarOutline {
 export interface VirtualCar {
   readonly carBytes: number;
   /** Bytes `start` to `end` (exclusive), in chunks. Throws `RANGE_OUTSIDE_CAR`, and what the store throws. */
-  readRange(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+  readRange(start: number, end: number, signal?: AbortSignal, options?: ReadOptions): AsyncGenerator<Uint8Array>;
 }
 
 interface Sources {
@@ -30,26 +33,34 @@ interface Sources {
 }
 
 /** A range of a stored object, or bytes that are stored nowhere. */
-type Extent = { kind: 'bytes'; bytes: Uint8Array } | { kind: 'object'; key: string; offset: number; length: number };
+type Extent =
+  | { kind: 'bytes'; bytes: Uint8Array }
+  | { kind: 'filler'; start: number; end: number }
+  | { kind: 'object'; key: string; offset: number; length: number };
 
-/** Runs looked up at once: a few hundred rows of a hundred bytes. */
+/** Looked up at once: some hundred kilobytes of rows at most. A cut upload may have many ranges in one run. */
 const RUNS_PER_LOOKUP = 256;
+const RANGES_PER_LOOKUP = 2_000;
 
 export function openVirtualCar(sources: Sources, outline: CarOutline): VirtualCar {
-  const carBytes = outline.lengthBytes + outline.treeBytes;
+  const carBytes = endOf(outline);
   return {
     carBytes,
-    async *readRange(start, end, signal) {
+    async *readRange(start, end, signal, options) {
       if (!(start >= 0 && start <= end && end <= carBytes)) {
         const details = { start, end, carBytes };
         throw new LadingError('RANGE_OUTSIDE_CAR', `bytes ${start} to ${end} are not within ${carBytes}`, { details });
       }
       for await (const extent of extentsOf(sources.db, outline, { start, end })) {
         signal?.throwIfAborted();
-        yield* readExtent(sources.store, extent, signal);
+        yield* readExtent(sources.store, extent, { ...options, signal });
       }
     },
   };
+}
+
+function endOf({ lengthBytes, fillerBytes, treeBytes }: CarOutline): number {
+  return lengthBytes + fillerBytes + treeBytes;
 }
 
 interface Range {
@@ -57,12 +68,23 @@ interface Range {
   end: number;
 }
 
-async function* readExtent(store: ObjectStore, extent: Extent, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* readExtent(
+  store: ObjectStore,
+  extent: Extent,
+  { signal, ...options }: ReadOptions & { signal: AbortSignal | undefined },
+): AsyncGenerator<Uint8Array> {
   if (extent.kind === 'bytes') {
     yield extent.bytes;
     return;
   }
-  for await (const chunk of store.read(extent.key, extent.offset, extent.length)) {
+  if (extent.kind === 'filler') {
+    for (const chunk of readFiller(extent.start, extent.end)) {
+      signal?.throwIfAborted();
+      yield chunk;
+    }
+    return;
+  }
+  for await (const chunk of store.read(extent.key, extent.offset, extent.length, options)) {
     signal?.throwIfAborted();
     yield chunk;
   }
@@ -76,9 +98,15 @@ async function* extentsOf(db: Kysely<DB>, outline: CarOutline, range: Range): As
   }
   const runs = clip(range, { start: CAR_HEADER_BYTES, end: outline.lengthBytes });
   if (runs !== undefined) yield* runExtents(db, outline, runs);
-  const tree = clip(range, { start: outline.lengthBytes, end: outline.lengthBytes + outline.treeBytes });
+  const treeStart = outline.lengthBytes + outline.fillerBytes;
+  const filler = clip(range, { start: outline.lengthBytes, end: treeStart });
+  if (filler !== undefined) {
+    const [start, end] = [filler.start - outline.lengthBytes, filler.end - outline.lengthBytes];
+    yield { kind: 'filler', start, end };
+  }
+  const tree = clip(range, { start: treeStart, end: endOf(outline) });
   if (tree === undefined) return;
-  const offset = tree.start - outline.lengthBytes;
+  const offset = tree.start - treeStart;
   yield { kind: 'object', key: outline.treeKey, offset, length: tree.end - tree.start };
 }
 
@@ -89,13 +117,13 @@ function clip(range: Range, bounds: Range): Range | undefined {
   return start < end ? { start, end } : undefined;
 }
 
-/** Extents of runs that cover the range; throws `RUN_GAP` unless the stored parts follow each other without one. */
+/** Extents of runs that cover the range; throws `RUN_GAP` unless the stored ranges follow each other without one. */
 async function* runExtents(db: Kysely<DB>, outline: CarOutline, range: Range): AsyncGenerator<Extent> {
   let next = range.start;
   while (next < range.end) {
     const before = next;
-    const parts = await listRunParts(db, outline.id, { fromByte: next, endByte: range.end, runs: RUNS_PER_LOOKUP });
-    for (const part of parts) {
+    const window = { fromByte: next, endByte: range.end, runs: RUNS_PER_LOOKUP, ranges: RANGES_PER_LOOKUP };
+    for (const part of await listRunExtents(db, outline.id, window)) {
       const covered = clip({ start: next, end: range.end }, { start: part.offset, end: part.offset + part.length });
       if (covered === undefined) continue;
       if (covered.start !== next) throw runGap(outline.id, next);
@@ -108,7 +136,7 @@ async function* runExtents(db: Kysely<DB>, outline: CarOutline, range: Range): A
 }
 
 function runGap(aggregateId: bigint, at: number): LadingError {
-  return new LadingError('RUN_GAP', `no stored part holds byte ${at} of aggregate ${aggregateId}`, {
+  return new LadingError('RUN_GAP', `no stored range holds byte ${at} of aggregate ${aggregateId}`, {
     details: { aggregateId: aggregateId.toString(), at },
   });
 }

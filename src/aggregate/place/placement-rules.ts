@@ -23,6 +23,8 @@ export interface OpenAggregate {
   lengthBytes: bigint;
   entryCount: number;
   oldestAcceptedAt: Date | undefined;
+  /** Tells of a root that a directory of the batch tree has no room for (crowded-directories.ts); undefined: of none. */
+  isCrowded?: ((root: string) => boolean) | undefined;
 }
 
 /** A complete upload that no aggregate holds yet. */
@@ -31,6 +33,18 @@ export interface WaitingUpload {
   root: string;
   runBytes: bigint;
   acceptedAt: Date;
+  /** The part of the upload that this run is; undefined: all of it. */
+  cut?: WaitingCut | undefined;
+}
+
+/** A part of an upload that no aggregate could hold whole. Parts go one by one, each into an aggregate of its own. */
+export interface WaitingCut {
+  number: number;
+  isLast: boolean;
+  /** Bytes of the largest cut of the upload. */
+  largestBytes: bigint;
+  /** Aggregates that hold other parts of the upload. */
+  heldBy: ReadonlySet<bigint>;
 }
 
 export type PlacementStep =
@@ -39,8 +53,10 @@ export type PlacementStep =
   | { kind: 'seal-first'; aggregate: OpenAggregate }
   /** Every place for an open aggregate is taken by one that is not full enough to seal: the upload keeps its turn. */
   | { kind: 'wait' }
-  /** No aggregate of this piece size can hold it. */
-  | { kind: 'too-large' };
+  /** No aggregate of this piece size can hold it whole. */
+  | { kind: 'too-large' }
+  /** No aggregate can list it: its root is longer than what the reserve of the tree counts with. */
+  | { kind: 'unplaceable' };
 
 /** An aggregate that cannot take the next upload is full from here on; below, a smaller upload may still fill it. */
 const FULL_PERCENT = 94n;
@@ -78,7 +94,13 @@ function isFullEnough(aggregate: OpenAggregate): boolean {
 }
 
 function fits(upload: WaitingUpload, aggregate: OpenAggregate): boolean {
-  return upload.runBytes <= roomBytes(aggregate);
+  if (aggregate.isCrowded?.(upload.root) === true) return false;
+  return upload.runBytes <= roomBytes(aggregate) && upload.cut?.heldBy.has(aggregate.id) !== true;
+}
+
+/** A piece size that became smaller leaves no room for some of the cuts; none of them has a place yet. */
+function areToBeCutAnew({ heldBy, largestBytes }: WaitingCut, rules: SealRules): boolean {
+  return heldBy.size === 0 && largestBytes > emptyRoomBytes(capacityOf(rules));
 }
 
 /**
@@ -90,7 +112,8 @@ export function placeUpload(
   openAggregates: readonly OpenAggregate[],
   rules: SealRules,
 ): PlacementStep {
-  if (upload.root.length > MAX_ROOT_CHARS) return { kind: 'too-large' };
+  if (upload.root.length > MAX_ROOT_CHARS) return { kind: 'unplaceable' };
+  if (upload.cut !== undefined && areToBeCutAnew(upload.cut, rules)) return { kind: 'too-large' };
   const roomy = openAggregates.find((aggregate) => fits(upload, aggregate));
   if (roomy !== undefined) return { kind: 'into', aggregate: roomy };
   if (upload.runBytes > emptyRoomBytes(capacityOf(rules))) return { kind: 'too-large' };

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
+import { isSerializationFailure, isUniqueViolation } from '../../db/sqlstate.ts';
 import type { Jobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
 import { unreachable } from '../../errors.ts';
@@ -8,16 +9,19 @@ import { CHUNK_BYTES, endOfSettledChunks } from '../seal/chunks.ts';
 import {
   largestPlaceable,
   nextSealTime,
-  placeUpload,
   sealReason,
+  withUpload,
   type OpenAggregate,
-  type SealReason,
   type SealRules,
   type WaitingUpload,
 } from './placement-rules.ts';
 import { findAggregate, listOpen } from '../aggregate-rows.ts';
 import { listWaiting, type WaitingCursor } from './waiting-queue.ts';
-import { advanceByUpload, advanceToSealing, insertAggregate, LostRace } from '../aggregate-steps.ts';
+import { DirectoryCounts } from './crowded-directories.ts';
+import { beginPass, planPlacements, withOpened, type Pass, type Plan } from './plan-placements.ts';
+import { insertAggregate, LostRace } from '../aggregate-steps.ts';
+import { advanceByPlacements, type Filling } from './place-runs.ts';
+import { sendToSealing } from './send-to-sealing.ts';
 
 export interface StowDeps {
   db: Kysely<DB>;
@@ -25,12 +29,14 @@ export interface StowDeps {
   clock: Clock;
   rules: SealRules;
   log: Log;
+  /** Kept from call to call where the caller has one: counting anew reads all entries of a large aggregate. */
+  directories?: DirectoryCounts;
 }
 
-/** Waiting uploads read at once. */
-const UPLOADS_PER_PAGE = 100;
+/** Waiting uploads read at once, and placed by one transaction: some tens of milliseconds. */
+const UPLOADS_PER_PAGE = 500;
 /** Placements before ages are looked at again, so that a never-ending stream of uploads cannot delay a seal for long. */
-const PLACEMENTS_PER_PASS = 1_000;
+const PLACEMENTS_PER_PASS = 5_000;
 /** By how much a job may come before its time. */
 const EARLY_WAKE_MS = 2_000;
 /** Losses in a row to other processes before the job gives up for a while; each one means that another got on. */
@@ -41,12 +47,22 @@ const MAX_LOST_RACES = 100;
  * Many processes may run it at once; every change is a compare-and-set, and who loses looks again.
  */
 export async function stow(deps: StowDeps, signal: AbortSignal): Promise<void> {
+  const turn: Turn = { deps, signal, lostInARow: 0, told: new Set() };
   for (let moved = true; moved; ) {
-    const placed = await placeWaiting(deps, signal);
+    const placed = await placeWaiting(turn);
     const sealed = await sealDue(deps, signal);
     moved = placed || sealed;
   }
   await wakeForWhatIsAlmostDue(deps);
+}
+
+/** One call of the handler. */
+interface Turn {
+  deps: StowDeps;
+  signal: AbortSignal;
+  lostInARow: number;
+  /** Uploads that were told to be cut, or that nothing helps. */
+  told: Set<bigint>;
 }
 
 /** The job for a seal time may come a moment early where two clocks differ: then one more is sent, or it would be lost. */
@@ -59,111 +75,109 @@ async function wakeForWhatIsAlmostDue({ db, jobs, clock, rules }: StowDeps): Pro
 }
 
 /** One pass over the waiting uploads; tells whether anything moved, here or in another process. */
-async function placeWaiting(deps: StowDeps, signal: AbortSignal): Promise<boolean> {
-  const turn: Turn = { deps, open: await listOpen(deps.db), moves: 0, lostInARow: 0, passedOver: false };
-  let after: WaitingCursor | undefined;
-  while (turn.moves < PLACEMENTS_PER_PASS) {
-    const maxRunBytes = largestPlaceable(turn.open, deps.rules);
-    const page = await listWaiting(deps.db, { after, maxRunBytes, limit: UPLOADS_PER_PAGE });
-    for (const upload of page) {
-      signal.throwIfAborted();
-      if (isOvertaking(turn)) return true;
-      await tryToPlace(turn, upload);
-    }
-    after = page.at(-1)?.cursor;
-    if (page.length < UPLOADS_PER_PAGE) break;
-  }
-  return turn.moves > 0;
-}
-
-/** A pass in progress: the open aggregates as this process believes them to be. */
-interface Turn {
-  deps: StowDeps;
-  open: OpenAggregate[];
-  moves: number;
-  lostInARow: number;
-  /** No aggregate could open for a while, so that large uploads may have been left behind. */
-  passedOver: boolean;
-}
-
-/**
- * A new aggregate could open for the next upload while an older one was passed over: it has the first claim, or a
- * steady stream of smaller ones could keep it waiting for ever. The next pass begins with it.
- */
-function isOvertaking(turn: Turn): boolean {
-  const mayOpen = largestPlaceable(turn.open, turn.deps.rules) === undefined;
-  turn.passedOver ||= !mayOpen;
-  return mayOpen && turn.passedOver;
-}
-
-/** Places one upload if there is room; if another process was faster, looks anew at what is open. */
-async function tryToPlace(turn: Turn, upload: WaitingUpload): Promise<void> {
+async function placeWaiting(turn: Turn): Promise<boolean> {
   try {
-    const open = await settle(turn.deps, upload, turn.open);
-    if (open !== turn.open) turn.moves += 1;
-    turn.open = open;
+    const moved = await placePages(turn);
     turn.lostInARow = 0;
+    return moved;
   } catch (error) {
-    if (!(error instanceof LostRace) || ++turn.lostInARow > MAX_LOST_RACES) throw error;
-    turn.open = await listOpen(turn.deps.db);
-    turn.moves += 1;
+    if (!isLostRace(error) || ++turn.lostInARow > MAX_LOST_RACES) throw error;
+    return true;
   }
 }
 
-/** Carries out the steps for one upload; returns the open aggregates after them, the same array if nothing moved. */
-async function settle(deps: StowDeps, upload: WaitingUpload, open: OpenAggregate[]): Promise<OpenAggregate[]> {
-  const step = placeUpload(upload, open, deps.rules);
-  switch (step.kind) {
-    case 'into': {
-      const filled = await placeInto(deps, step.aggregate, upload);
-      return open.map((one) => (one.id === filled.id ? filled : one));
+/** Did another process get on instead of this one? Nothing of the transaction is left then. */
+function isLostRace(error: unknown): boolean {
+  return error instanceof LostRace || isUniqueViolation(error, 'placements_once') || isSerializationFailure(error);
+}
+
+async function placePages({ deps, signal, told }: Turn): Promise<boolean> {
+  const { db, rules, directories = new DirectoryCounts() } = deps;
+  let pass = beginPass(await listOpen(db));
+  let after: WaitingCursor | undefined;
+  let moves = 0;
+  while (moves < PLACEMENTS_PER_PASS) {
+    signal.throwIfAborted();
+    const maxRunBytes = largestPlaceable(pass.open, rules);
+    pass = { ...pass, open: await directories.look(db, pass.open) };
+    const { uploads, next } = await listWaiting(db, { after, maxRunBytes, limit: UPLOADS_PER_PAGE });
+    for (let rest = uploads; rest.length > 0; ) {
+      signal.throwIfAborted();
+      const plan = planPlacements(rest, pass, rules);
+      pass = await carryOut(deps, plan);
+      moves += movesOf(plan);
+      await tellHopeless(deps, plan, told);
+      // The next pass begins with the oldest.
+      if (plan.end.kind === 'overtaking') return true;
+      rest = rest.slice(plan.taken);
     }
-    case 'open-new':
-      return [...open, await openWith(deps, upload)];
-    case 'seal-first':
-      await sendToSealing(deps, step.aggregate.id, 'full');
-      return await settle(
-        deps,
-        upload,
-        open.filter(({ id }) => id !== step.aggregate.id),
-      );
-    case 'wait':
-      return open;
-    case 'too-large':
-      deps.log.warn({ uploadId: upload.id.toString(), runBytes: upload.runBytes.toString() }, 'upload.too_large');
-      return open;
-    default:
-      return unreachable(step);
+    if (next === undefined) break;
+    after = next;
   }
+  return moves > 0;
 }
 
-async function placeInto(deps: StowDeps, aggregate: OpenAggregate, upload: WaitingUpload): Promise<OpenAggregate> {
-  return await deps.db.transaction().execute(async (trx) => await placeWithin(deps, trx, aggregate, upload));
+function movesOf({ placements, end }: Plan): number {
+  return placements.length + (end.kind === 'open-new' || end.kind === 'seal-first' ? 1 : 0);
+}
+
+/** All placements in one transaction, then the step that ended the plan in one of its own. */
+async function carryOut(deps: StowDeps, { placements, fillings, pass, end }: Plan): Promise<Pass> {
+  if (placements.length > 0) {
+    await deps.db.transaction().execute(async (trx) => {
+      await advanceByPlacements(trx, { fillings, placements, at: deps.clock.now() });
+      for (const filling of fillings) await wakeNext(deps, trx, filling);
+    });
+  }
+  switch (end.kind) {
+    case 'done':
+    case 'overtaking':
+      return pass;
+    case 'open-new':
+      return withOpened(pass, await openWith(deps, end.upload), end.upload);
+    case 'seal-first':
+      await sendToSealing(deps, end.aggregate, 'full');
+      return { ...pass, open: pass.open.filter(({ id }) => id !== end.aggregate.id) };
+    default:
+      return unreachable(end);
+  }
 }
 
 async function openWith(deps: StowDeps, upload: WaitingUpload): Promise<OpenAggregate> {
   return await deps.db.transaction().execute(async (trx) => {
-    const aggregate = await insertAggregate(trx, deps.rules, deps.clock.now());
-    return await placeWithin(deps, trx, aggregate, upload);
+    const at = deps.clock.now();
+    const before = await insertAggregate(trx, deps.rules, at);
+    const after = withUpload(before, upload);
+    const place = { aggregateId: before.id, seq: before.entryCount, offsetBytes: before.lengthBytes, upload };
+    await advanceByPlacements(trx, { fillings: [{ before, after }], placements: [place], at });
+    await wakeNext(deps, trx, { before, after });
+    return after;
   });
 }
 
-async function placeWithin(
-  deps: StowDeps,
-  trx: Kysely<DB>,
-  aggregate: OpenAggregate,
-  upload: WaitingUpload,
-): Promise<OpenAggregate> {
-  const filled = await advanceByUpload(trx, aggregate, upload, deps.clock.now());
-  const dueAt = nextSealTime(filled, deps.rules);
-  if (endOfSettledChunks(filled.lengthBytes, CHUNK_BYTES) > endOfSettledChunks(aggregate.lengthBytes, CHUNK_BYTES)) {
-    await deps.jobs.send(trx, 'hash', { aggregateId: aggregate.id.toString() });
+/** Wakes hashing for chunks that are settled now, and stowing for the time at which age makes the aggregate due. */
+async function wakeNext({ jobs, rules }: StowDeps, trx: Kysely<DB>, { before, after }: Filling): Promise<void> {
+  if (endOfSettledChunks(after.lengthBytes, CHUNK_BYTES) > endOfSettledChunks(before.lengthBytes, CHUNK_BYTES)) {
+    await jobs.send(trx, 'hash', { aggregateId: after.id.toString() });
   }
+  const dueAt = nextSealTime(after, rules);
   // The job of an earlier placement covers the time that it knew: only an earlier one needs another.
-  if (dueAt !== undefined && dueAt < (nextSealTime(aggregate, deps.rules) ?? new Date(8.64e15))) {
-    await deps.jobs.send(trx, 'stow', {}, { startAfter: dueAt });
+  if (dueAt !== undefined && dueAt < (nextSealTime(before, rules) ?? new Date(8.64e15))) {
+    await jobs.send(trx, 'stow', {}, { startAfter: dueAt });
   }
-  return filled;
+}
+
+/** Has what is larger than an aggregate cut, once a call; the job changes nothing where that is done or under way. */
+async function tellHopeless({ db, jobs, log }: StowDeps, plan: Plan, told: Set<bigint>): Promise<void> {
+  for (const { id, root, runBytes, cut } of [...plan.tooLarge, ...plan.unplaceable]) {
+    if (told.has(id)) continue;
+    told.add(id);
+    const fields = { uploadId: id.toString(), root, runBytes: runBytes.toString(), cut: cut?.number };
+    const isPartlyPlaced = cut !== undefined && cut.heldBy.size > 0;
+    // A piece size that became smaller: cuts of which some are placed stay as they are.
+    if (isPartlyPlaced || plan.unplaceable.some((one) => one.id === id)) log.warn(fields, 'upload.unplaceable');
+    else await jobs.send(db, 'cut', { uploadId: id.toString() });
+  }
 }
 
 /** Sends to sealing what needs no further upload to be due; tells whether there was any. */
@@ -173,7 +187,7 @@ async function sealDue(deps: StowDeps, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
     const reason = sealReason(aggregate, deps.rules, deps.clock.now());
     if (reason === undefined) continue;
-    await sendToSealing(deps, aggregate.id, reason).catch(ignoreLostRace);
+    await sendToSealing(deps, aggregate, reason).catch(ignoreLostRace);
     moved = true;
   }
   return moved;
@@ -184,16 +198,6 @@ function ignoreLostRace(error: unknown): void {
   if (!(error instanceof LostRace)) throw error;
 }
 
-async function sendToSealing(deps: StowDeps, id: bigint, reason: SealReason): Promise<void> {
-  await deps.db.transaction().execute(async (trx) => {
-    await advanceToSealing(trx, id, reason, deps.clock.now());
-    await deps.jobs.send(trx, 'seal', { aggregateId: id.toString() });
-    // Its place is free now: what waited for one has its turn.
-    if (reason === 'operator') await deps.jobs.send(trx, 'stow', {});
-  });
-  deps.log.info({ aggregateId: id.toString(), reason }, 'aggregate.sealing');
-}
-
 export type SealNowOutcome =
   | { kind: 'sealing' }
   | { kind: 'unknown' }
@@ -201,15 +205,19 @@ export type SealNowOutcome =
   | { kind: 'not-open'; state: string };
 
 /** Seals an open aggregate on an operator's word, whatever its fill and age. */
-export async function sealNow(deps: StowDeps, aggregateId: bigint): Promise<SealNowOutcome> {
+export async function sealNow(
+  deps: StowDeps,
+  aggregateId: bigint,
+  alongside?: (trx: Kysely<DB>) => Promise<void>,
+): Promise<SealNowOutcome> {
   const found = await findAggregate(deps.db, aggregateId);
   if (found === undefined) return { kind: 'unknown' };
   if (found.state !== 'open') return { kind: 'not-open', state: found.state };
   if (found.filling.entryCount === 0) return { kind: 'empty' };
   try {
-    await sendToSealing(deps, aggregateId, 'operator');
+    await sendToSealing(deps, found.filling, 'operator', alongside);
   } catch (error) {
-    if (error instanceof LostRace) return await sealNow(deps, aggregateId);
+    if (error instanceof LostRace) return await sealNow(deps, aggregateId, alongside);
     throw error;
   }
   return { kind: 'sealing' };

@@ -1,16 +1,13 @@
 import { CID } from 'multiformats/cid';
-import { BadInput } from '../../errors.ts';
 import { linksOf } from '../../filecoin/dag.ts';
-
-/** Links are held as numbers; more than this many a block, on average, is no directory but an attack on memory. */
-const MAX_LINKS_PER_BLOCK = 8;
+import { maxLinksOf } from './receive-limits.ts';
 
 const HELD_AS_V1 = 1;
 const HELD_AS_V0 = 2;
 
-interface Missing {
+export interface Missing {
   count: number;
-  /** The first in depth-first order from the root, as CIDv1. */
+  /** As CIDv1: here the first in depth-first order from the root, over several parts the first level by level. */
   first: string;
 }
 
@@ -26,9 +23,15 @@ export interface TrackedSection {
   repeated: boolean;
 }
 
-/** CIDv0 and v1 name the same block, so both have the key of v1. One byte a character: half of what base32 takes. */
-function keyOf(cid: CID): string {
-  return Buffer.from(cid.version === 0 ? cid.toV1().bytes : cid.bytes).toString('latin1');
+/** CIDv0 and v1 name the same block, so both have the key of v1. */
+export function keyBytes(cid: CID): Uint8Array {
+  return cid.version === 0 ? cid.toV1().bytes : cid.bytes;
+}
+
+/** One byte a character: half of what base32 takes. */
+export function keyOf(cid: CID): string {
+  const { buffer, byteOffset, byteLength } = keyBytes(cid);
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
 }
 
 /**
@@ -50,18 +53,26 @@ export class DagTracker {
     this.#maxBlocks = maxBlocks;
   }
 
-  /** Notes a block whose section is stored with so many bytes. False when this very CID came before. */
-  add(cid: CID, bytes: Uint8Array, sectionBytes: number): boolean {
-    const id = this.#idOf(keyOf(cid));
+  /**
+   * Notes a block whose section is stored with so many bytes. 'repeated': this very CID came before. 'full': nothing was
+   * noted, for there might be more CIDs or links than are held.
+   */
+  add(cid: CID, bytes: Uint8Array, sectionBytes: number): 'added' | 'repeated' | 'full' {
+    const key = keyOf(cid);
+    const known = this.#ids.get(key);
     const form = cid.version === 0 ? HELD_AS_V0 : HELD_AS_V1;
-    const held = this.#held[id] ?? 0;
-    if ((held & form) !== 0) return false;
+    const held = known === undefined ? 0 : (this.#held[known] ?? 0);
+    if ((held & form) !== 0) return 'repeated';
+    const links = held === 0 ? [...new Set(linksOf(cid, bytes).map(keyOf))] : [];
+    if (!this.#hasRoom(key, links)) return 'full';
+    const id = this.#idOf(key);
     this.#held[id] = held | form;
-    if (held === 0) this.#links[id] = this.#note(linksOf(cid, bytes));
+    if (held === 0) this.#links[id] = links.length === 0 ? undefined : links.map((link) => this.#idOf(link));
+    this.#linkCount += links.length;
     this.#sections.push(id);
     this.#sectionBytes.push(sectionBytes);
     this.#blockBytes.push(bytes.length);
-    return true;
+    return 'added';
   }
 
   /** What was noted, in the order of the sections. */
@@ -79,10 +90,6 @@ export class DagTracker {
       };
       seen[id] = 1;
     }
-  }
-
-  holds(cid: CID): boolean {
-    return this.#isHeld(this.#ids.get(keyOf(cid)));
   }
 
   /** Blocks that the DAG under the root names and that did not arrive; undefined when it is complete. */
@@ -105,33 +112,17 @@ export class DagTracker {
     return id !== undefined && (this.#held[id] ?? 0) !== 0;
   }
 
-  #note(links: CID[]): number[] | undefined {
-    if (links.length === 0) return undefined;
-    const ids = [...new Set(links.map((link) => this.#idOf(keyOf(link))))];
-    this.#linkCount += ids.length;
-    const maxLinks = this.#maxBlocks * MAX_LINKS_PER_BLOCK;
-    if (this.#linkCount > maxLinks) {
-      throw new BadInput('TOO_MANY_LINKS', `the upload has more than ${maxLinks} links: send it as several uploads`, {
-        details: { maxLinks },
-      });
-    }
-    return ids;
+  #hasRoom(key: string, links: readonly string[]): boolean {
+    if (this.#linkCount + links.length > maxLinksOf(this.#maxBlocks)) return false;
+    if (this.#ids.size + 1 + links.length <= this.#maxBlocks) return true;
+    const unknown = new Set([key, ...links].filter((one) => !this.#ids.has(one)));
+    return this.#ids.size + unknown.size <= this.#maxBlocks;
   }
 
   #idOf(key: string): number {
     const known = this.#ids.get(key);
     if (known !== undefined) return known;
     const id = this.#ids.size;
-    if (id >= this.#maxBlocks) {
-      const maxBlocks = this.#maxBlocks;
-      throw new BadInput(
-        'TOO_MANY_BLOCKS',
-        `the upload has more than ${maxBlocks} blocks: send it as several uploads`,
-        {
-          details: { maxBlocks },
-        },
-      );
-    }
     this.#ids.set(key, id);
     return id;
   }

@@ -1,5 +1,4 @@
 import { sql, type Kysely } from 'kysely';
-import { CID } from 'multiformats/cid';
 import type { DB } from '../../db/tables.ts';
 import { BadInput } from '../../errors.ts';
 import type { TrackedSection } from './dag-tracker.ts';
@@ -12,11 +11,7 @@ export interface StoredRange {
   blockCount: number;
 }
 
-export interface Missing {
-  count: number;
-  /** As CIDv1; the first as the links were found, level by level from the root. */
-  first: string;
-}
+type Sections = Iterable<TrackedSection> | AsyncIterable<TrackedSection>;
 
 /** Rows of one insert, and the bytes of the CIDs in it: some megabytes of memory whatever the part. */
 const BATCH_SECTIONS = 2_000;
@@ -26,7 +21,7 @@ const BATCH_LINK_BYTES = 1024 * 1024;
  * Ranges of one part whose blocks are new. A client repeats ancestors at the start of a part, and a few repeated leaves
  * anywhere; more holes than this are no part but scraps, and each is a row for ever.
  */
-const MAX_RANGES = 10_000;
+export const MAX_RANGES = 10_000;
 
 /**
  * Writes down a part's blocks, and answers the ranges of its object whose blocks no earlier part holds. Memory: one
@@ -35,12 +30,12 @@ const MAX_RANGES = 10_000;
 export async function addPartBlocks(
   trx: Kysely<DB>,
   uploadId: bigint,
-  part: { objectKey: string; sections: Iterable<TrackedSection> },
+  part: { objectKey: string; offset: number; sections: Sections },
 ): Promise<StoredRange[]> {
   const ranges: StoredRange[] = [];
-  let offset = 0;
+  let { offset } = part;
   let open: StoredRange | undefined;
-  for (const batch of batches(part.sections)) {
+  for await (const batch of batches(part.sections)) {
     const added = await insertBlocks(trx, uploadId, batch);
     for (const { key, sectionBytes, repeated } of batch) {
       if (repeated || !added.has(key.toString('latin1'))) open = undefined;
@@ -67,10 +62,10 @@ function tooScattered(): BadInput {
   );
 }
 
-function* batches(sections: Iterable<TrackedSection>): Generator<TrackedSection[]> {
+async function* batches(sections: Sections): AsyncGenerator<TrackedSection[]> {
   let batch: TrackedSection[] = [];
   let linkBytes = 0;
-  for (const section of sections) {
+  for await (const section of sections) {
     batch.push(section);
     for (const link of section.links) linkBytes += link.length;
     if (batch.length < BATCH_SECTIONS && linkBytes < BATCH_LINK_BYTES) continue;
@@ -100,47 +95,22 @@ async function insertBlocks(trx: Kysely<DB>, uploadId: bigint, batch: TrackedSec
   return new Set(rows.map(({ cid }) => cid.toString('latin1')));
 }
 
-/**
- * Follows links from the root and from wanted blocks that have come, through blocks not reached before: over all parts
- * of an upload each block is followed once. Answers what is still missing; undefined when the DAG is complete.
- */
-export async function followLinks(trx: Kysely<DB>, uploadId: bigint, root: string): Promise<Missing | undefined> {
-  const rootKey = Buffer.from(CID.parse(root).bytes);
-  // A new table has no statistics. The laterals (`offset 0` keeps them whole) and the array make sure that blocks are
-  // looked up one by one in the index, however many there are and however deep the DAG is.
-  await sql`
-    with recursive found (cid) as (
-      (select b.cid from part_blocks b where b.upload_id = ${uploadId} and b.cid = ${rootKey} and not b.reached
-       union
-       select w.cid from wanted_blocks w where w.upload_id = ${uploadId} and w.came)
-      union
-      select link from found f
-      cross join lateral (
-        select b.links from part_blocks b
-        where b.upload_id = ${uploadId} and b.cid = f.cid and not b.reached offset 0) as node
-      cross join lateral unnest(node.links) as link
-    ), numbered as materialized (
-      select f.cid, f.place, node.held is not null as held
-      from (select cid, row_number() over () as place from found) f
-      left join lateral (
-        select true as held from part_blocks b where b.upload_id = ${uploadId} and b.cid = f.cid offset 0) as node on true
-    ), reach as (
-      update part_blocks b set reached = true
-      where b.upload_id = ${uploadId} and b.cid = any(array(select n.cid from numbered n where n.held)) and not b.reached
-    ), came as (
-      delete from wanted_blocks w where w.upload_id = ${uploadId} and w.came
-    )
-    insert into wanted_blocks (upload_id, cid)
-    select ${uploadId}, cid from numbered where not held order by place on conflict do nothing`.execute(trx);
-  return findMissing(trx, uploadId);
+export async function hasParts(trx: Kysely<DB>, uploadId: bigint): Promise<boolean> {
+  const query = trx.selectFrom('parts').select('id').where('upload_id', '=', uploadId).limit(1);
+  return (await query.executeTakeFirst()) !== undefined;
 }
 
-async function findMissing(trx: Kysely<DB>, uploadId: bigint): Promise<Missing | undefined> {
-  const wanted = trx.selectFrom('wanted_blocks').where('upload_id', '=', uploadId);
-  const first = await wanted.select('cid').orderBy('id').limit(1).executeTakeFirst();
-  if (first === undefined) return undefined;
-  const { count } = await wanted.select((eb) => eb.fn.countAll<bigint>().as('count')).executeTakeFirstOrThrow();
-  return { count: Number(count), first: CID.decode(first.cid).toString() };
+/**
+ * Forgets the parts of an upload that failed although it lacked none, because it could not be cut: which blocks they have
+ * is written down no more, so that what comes now begins anew. Their objects go by the sweep.
+ */
+export async function deleteUncuttable(trx: Kysely<DB>, uploadId: bigint): Promise<void> {
+  const lacksNone = trx
+    .selectFrom('uploads')
+    .select('id')
+    .where('id', '=', uploadId)
+    .where('missing_count', 'is', null);
+  await trx.deleteFrom('parts').where('upload_id', 'in', lacksNone).execute();
 }
 
 export interface RunTotals {
@@ -207,29 +177,4 @@ export async function deleteSpareParts(trx: Kysely<DB>, uploadId: bigint): Promi
     .returning('object_key')
     .execute();
   return [...new Set(gone.map((row) => row.object_key))];
-}
-
-const BLOCK_TABLES = ['part_blocks', 'wanted_blocks'] as const;
-
-/** Deletes what was written down of an upload, which must be complete. */
-export async function forgetBlocks(kysely: Kysely<DB>, uploadId: bigint): Promise<void> {
-  for (const table of BLOCK_TABLES) await kysely.deleteFrom(table).where('upload_id', '=', uploadId).execute();
-}
-
-/** Complete uploads of which something is still written down. */
-export async function listForgettable(kysely: Kysely<DB>): Promise<bigint[]> {
-  const found = await Promise.all(BLOCK_TABLES.map((table) => listUploadsIn(kysely, table)));
-  return [...new Set(found.flat())];
-}
-
-/** Skips from upload to upload in the index: an incomplete upload may have millions of rows. */
-async function listUploadsIn(kysely: Kysely<DB>, table: (typeof BLOCK_TABLES)[number]): Promise<bigint[]> {
-  const { rows } = await sql<{ id: bigint }>`
-    with recursive held (id) as (
-      select min(upload_id) from ${sql.table(table)}
-      union all
-      select (select min(b.upload_id) from ${sql.table(table)} b where b.upload_id > held.id) from held
-      where held.id is not null)
-    select u.id from held join uploads u on u.id = held.id where u.state in ('waiting', 'stowed')`.execute(kysely);
-  return rows.map((row) => row.id);
 }

@@ -1,34 +1,36 @@
 import { BadInput, LadingError } from '../../errors.ts';
 import { formatBytes } from '../../filecoin/units.ts';
-import { pieceCapacity } from '../../filecoin/piece.ts';
 import type { ObjectStore } from '../../storage/store.ts';
-import { emptyRoomBytes } from '../place/placement-rules.ts';
 
 export interface ReceiveLimits {
   /** Bytes of one request's body. */
   maxUploadBytes: bigint;
-  /** Bytes of the longest run that an empty aggregate takes: its capacity less header and batch tree. */
-  maxRunBytes: bigint;
-  /** CIDs held in memory for one upload while its links are followed. */
+  /** Blocks of one request's CAR. */
   maxBlocks: number;
+  /** CIDs held in memory for one upload while it arrives; more of them go to a file. */
+  heldCids?: number;
   /** The store keeps this much free, so that sealing and the database never meet a full disk. */
   minFreeBytes: bigint;
 }
 
-/** About 120 bytes of memory each: 120 MB for the largest upload. A 32 GiB file in 256 KiB blocks has 132,000. */
-const MAX_BLOCKS = 1_000_000;
+/** About 180 bytes of disk each while it arrives, 12 GB for the most. 256 GiB in blocks of 4 KiB have as many. */
+const MAX_BLOCKS = 64_000_000;
+/** About 120 bytes of memory each, 24 MB. A 32 GiB file in 256 KiB blocks has 132,000. */
+export const HELD_CIDS = 200_000;
+/** More than this many a block, on average, is no directory but an attack on memory or disk. */
+const MAX_LINKS_PER_BLOCK = 8;
 
-/** The limits that follow from the configuration. `pieceBytes` is the padded size of a full aggregate. */
-export function receiveLimits(
-  config: Omit<ReceiveLimits, 'maxRunBytes' | 'maxBlocks'> & { pieceBytes: bigint },
-): ReceiveLimits {
-  const { maxUploadBytes, minFreeBytes, pieceBytes } = config;
-  return {
-    maxUploadBytes,
-    minFreeBytes,
-    maxRunBytes: emptyRoomBytes(pieceCapacity(pieceBytes)),
-    maxBlocks: MAX_BLOCKS,
-  };
+/** Links among so many blocks. */
+export function maxLinksOf(maxBlocks: number): number {
+  return maxBlocks * MAX_LINKS_PER_BLOCK;
+}
+
+/** The limits that follow from the configuration. */
+export function receiveLimits({
+  maxUploadBytes,
+  minFreeBytes,
+}: Pick<ReceiveLimits, 'maxUploadBytes' | 'minFreeBytes'>): ReceiveLimits {
+  return { maxUploadBytes, minFreeBytes, maxBlocks: MAX_BLOCKS };
 }
 
 /** Free space is asked again after this much was written: often enough for minFreeBytes of a gigabyte to hold. */
@@ -57,14 +59,14 @@ export function checkUploadBytes(bytes: number, limits: ReceiveLimits): void {
   });
 }
 
-/** An upload that fits no aggregate could never be stowed; cutting one into parts comes later. */
-export function checkRunBytes(bytes: number, limits: Pick<ReceiveLimits, 'maxRunBytes'>): void {
-  if (BigInt(bytes) <= limits.maxRunBytes) return;
-  const limit = `${formatBytes(limits.maxRunBytes)} (${limits.maxRunBytes} bytes)`;
-  throw new BadInput('UPLOAD_TOO_LARGE', `the blocks take more than the ${limit} that one aggregate holds`, {
-    details: { maxRunBytes: Number(limits.maxRunBytes) },
-  });
-}
+/** With so much more than the minimum free, small uploads need not ask each time. */
+const ROOMY_BYTES = 1024n * 1024n * 1024n;
+/** They take half of that at most, until the store is asked again; many connections may ask at once. */
+const ROOMY_UPLOADS = 512;
+const SMALL_UPLOAD_BYTES = 1024 * 1024;
+
+/** How many small uploads may still come before a store that had plenty of space is asked again. */
+const roomyUploads = new WeakMap<object, number>();
 
 /** Asks the store for its free space before an upload and every so many bytes while it is written. */
 export class SpaceGuard {
@@ -77,11 +79,25 @@ export class SpaceGuard {
     this.#minFreeBytes = limits.minFreeBytes;
   }
 
+  /** `declaredBytes`: what the caller says will come. Throws `STORE_FULL`. */
+  async begin(declaredBytes: number | undefined): Promise<void> {
+    const left = roomyUploads.get(this.#store) ?? 0;
+    if (left === 0 || declaredBytes === undefined || declaredBytes > SMALL_UPLOAD_BYTES) {
+      await this.expect(declaredBytes ?? 0);
+    } else {
+      roomyUploads.set(this.#store, left - 1);
+    }
+  }
+
   /** Throws `STORE_FULL` unless `comingBytes` more leave the minimum free. */
   async expect(comingBytes: number): Promise<void> {
     const freeBytes = await this.#store.freeBytes();
-    if (freeBytes === undefined || BigInt(freeBytes) - BigInt(comingBytes) >= this.#minFreeBytes) return;
-    throw new LadingError('STORE_FULL', 'the store has not enough free space for this upload; try again later', {
+    if (freeBytes === undefined) return;
+    const spareBytes = BigInt(freeBytes) - BigInt(comingBytes) - this.#minFreeBytes;
+    roomyUploads.set(this.#store, spareBytes >= ROOMY_BYTES ? ROOMY_UPLOADS : 0);
+    if (spareBytes >= 0n) return;
+    const left = `fewer than ${formatBytes(this.#minFreeBytes)} (MIN_FREE_SPACE) would be left free`;
+    throw new LadingError('STORE_FULL', `the store has not enough space for this upload: ${left}; try again later`, {
       retry: 'later',
     });
   }

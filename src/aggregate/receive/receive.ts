@@ -1,16 +1,21 @@
 import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
-import { sqlStateOf } from '../../db/sqlstate.ts';
 import type { DB } from '../../db/tables.ts';
 import { canonicalCid } from '../../filecoin/cid.ts';
 import type { Jobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
-import type { ObjectStore, StagedObject } from '../../storage/store.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import type { GroupCommit, GroupSettled } from './commit-group.ts';
+import { noBudget, RunSink } from './gather-run.ts';
 import { checkUploadBytes, limitBody, SpaceGuard, type ReceiveLimits } from './receive-limits.ts';
-import { decideUpload, settleUpload, type SettleInput, type Settled } from './settle-upload.ts';
+import { dropObject, trySettle } from './settle-object.ts';
+import { decideUpload } from './settle-upload.ts';
 import { stageCar, type StagedCar } from './stage-car.ts';
 import { findUpload } from './upload-store.ts';
+
+const SYSTEM_FOLDER = tmpdir();
 
 export interface ReceiveDeps {
   kysely: Kysely<DB>;
@@ -19,6 +24,10 @@ export interface ReceiveDeps {
   clock: Clock;
   limits: ReceiveLimits;
   log: Log;
+  /** Where files lie for as long as an upload arrives that is too much for memory; by default the system's folder. */
+  spillFolder?: string;
+  /** Gathers small uploads; without it each has an object and a transaction of its own. */
+  groups?: GroupCommit;
 }
 
 export interface ReceiveInput {
@@ -37,6 +46,8 @@ export interface Received {
   cid: string;
   root: string;
   complete: boolean;
+  /** Of a new and complete upload: what its row says, and its place in the queue where that was counted. */
+  fresh?: { at: Date; dagBytes: number; position: number | undefined };
 }
 
 /**
@@ -47,79 +58,62 @@ export interface Received {
 export async function receiveCar(deps: ReceiveDeps, input: ReceiveInput): Promise<Received> {
   const space = new SpaceGuard(deps.store, deps.limits);
   checkUploadBytes(input.declaredBytes ?? 0, deps.limits);
-  await space.expect(input.declaredBytes ?? 0);
+  await space.begin(input.declaredBytes);
   const objectKey = `runs/${randomUUID()}`;
-  const staged = await deps.store.stage(objectKey);
+  const sink = new RunSink(() => deps.store.stage(objectKey), deps.groups ?? noBudget);
   try {
+    if (deps.groups === undefined) await sink.gatherNothing();
     const body = limitBody(input.body, deps.limits, input.signal);
-    const car = await stageCar({ body, staged, space, limits: deps.limits });
-    input.signal.throwIfAborted();
-    return await keepCar(deps, { input, car, staged, objectKey });
+    const { limits, spillFolder = SYSTEM_FOLDER } = deps;
+    const car = await stageCar({ body, staged: sink, space, limits, spillFolder });
+    try {
+      input.signal.throwIfAborted();
+      return await keepCar(deps, { input, car, sink, objectKey });
+    } finally {
+      await car.close();
+    }
   } finally {
     // Nothing to abort once it was committed.
-    await staged.abort();
+    await sink.abort();
   }
 }
 
 interface Keep {
   input: ReceiveInput;
   car: StagedCar;
-  staged: StagedObject;
+  sink: RunSink;
   objectKey: string;
 }
 
-async function keepCar(deps: ReceiveDeps, { input, car, staged, ...place }: Keep): Promise<Received> {
+async function keepCar(deps: ReceiveDeps, keep: Keep): Promise<Received> {
+  const { car, input, sink } = keep;
   const root = canonicalCid(car.root);
-  const found = await findUpload(deps.kysely, root);
-  const needed = decideUpload(found?.state, car.missing === undefined) !== 'own';
-  const objectKey = needed ? place.objectKey : undefined;
-  if (objectKey !== undefined) await staged.commit();
-  const { limits, clock } = deps;
-  const settled = await settleOrRemove(deps, {
-    root,
-    owner: input.owner,
-    facts: car,
-    objectKey,
-    limits,
-    at: clock.now(),
-  });
-  const { uploadId, complete } = settled;
+  // A group's uploads are one range each.
+  const chunks = car.ranges.length === 1 || car.missing !== undefined ? sink.gathered : undefined;
+  const settled =
+    deps.groups !== undefined && chunks !== undefined
+      ? await deps.groups.add({ settle: { root, owner: input.owner, facts: car }, chunks, signal: input.signal })
+      : await settleAlone(deps, root, keep);
+  const { uploadId, complete, fresh } = settled;
   deps.log.info(
     { uploadId: uploadId.toString(), root, blocks: car.blockCount, bytes: car.runBytes, complete },
     'upload.received',
   );
-  return { uploadId, cid: car.root.toString(), root, complete };
+  const known = fresh && { at: fresh.at, dagBytes: car.dagBytes, position: fresh.position };
+  return { uploadId, cid: car.root.toString(), root, complete, ...(known && { fresh: known }) };
 }
 
-/** The transaction; when it did not happen, or nothing names our object, the object is removed. */
-async function settleOrRemove(deps: ReceiveDeps, input: SettleInput): Promise<Settled> {
-  let ready = false;
-  try {
-    const settled = await deps.kysely.transaction().execute(async (trx) => {
-      const result = await settleUpload(trx, deps.jobs, input);
-      ready = true;
-      return result;
-    });
-    for (const key of settled.unneeded) await dropObject(deps, key);
-    return settled;
-  } catch (error) {
-    // A connection lost at COMMIT leaves it open whether a row names the object: then only sweepOrphans may tell.
-    if (!ready || wasRefused(error)) await dropObject(deps, input.objectKey);
-    throw error;
-  }
-}
-
-/** PostgreSQL itself refused the commit (a SQLSTATE other than a lost connection or a shutdown), so no row is there. */
-function wasRefused(error: unknown): boolean {
-  return /^(?!08|57)/.test(sqlStateOf(error) ?? '08');
-}
-
-/** An object that stays by a fault here is removed by sweepOrphans. */
-async function dropObject({ store, log }: ReceiveDeps, objectKey: string | undefined): Promise<void> {
-  if (objectKey === undefined) return;
-  try {
-    await store.remove(objectKey);
-  } catch (error) {
-    log.warn({ objectKey, err: error }, 'upload.object_left');
-  }
+/** The object, then the transaction; when that did not happen, or nothing names our object, the object is removed. */
+async function settleAlone(deps: ReceiveDeps, root: string, keep: Keep): Promise<GroupSettled> {
+  const { car, input, sink, objectKey } = keep;
+  const found = await findUpload(deps.kysely, root);
+  const needed = decideUpload(found?.state, car.missing === undefined) !== 'own';
+  if (needed) await sink.commit();
+  const object = needed ? { key: objectKey, offset: 0 } : undefined;
+  const at = deps.clock.now();
+  const attempt = await trySettle(deps, { root, owner: input.owner, facts: car, object, at });
+  if (attempt.done) return attempt.result;
+  // A connection lost at COMMIT leaves it open whether a row names the object: then only sweepOrphans may tell.
+  if (needed && !attempt.uncertain) await dropObject(deps, objectKey);
+  throw attempt.error;
 }

@@ -1,10 +1,11 @@
 import type { Kysely } from 'kysely';
 import type { DB, UploadState } from '../../db/tables.ts';
-import { unreachable } from '../../errors.ts';
+import { LadingError, unreachable } from '../../errors.ts';
 import type { Jobs } from '../../jobs.ts';
-import type { TrackedSection } from './dag-tracker.ts';
+import { followLinks } from './follow-links.ts';
+import { forgetBlocks } from './forget-blocks.ts';
 import * as parts from './part-store.ts';
-import { checkRunBytes, type ReceiveLimits } from './receive-limits.ts';
+import type { DagFacts } from './upload-dag.ts';
 import * as rows from './upload-store.ts';
 
 /** What one received CAR does to the upload of its root. */
@@ -26,13 +27,19 @@ export function decideUpload(state: UploadState | undefined, complete: boolean):
   }
 }
 
+/** The object that holds the sections, and where in it they begin. */
+interface StoredAt {
+  key: string;
+  offset: number;
+}
+
 export interface SettleInput {
   root: string;
   owner: string;
-  facts: rows.UploadFacts & { sections(): Iterable<TrackedSection> };
+  /** What is missing may be a guess as long as it is something. */
+  facts: DagFacts;
   /** Undefined when the bytes were not kept, because the upload was seen complete. */
-  objectKey: string | undefined;
-  limits: Pick<ReceiveLimits, 'maxRunBytes'>;
+  object: StoredAt | undefined;
   at: Date;
 }
 
@@ -54,7 +61,7 @@ interface Claimed {
 /**
  * Everything the database learns from one received CAR, within the caller's transaction: owner, upload, parts, event,
  * and the job that wakes stowing. Uploads of one root wait for each other on its row, so that the part that makes it
- * complete sees all others. Throws `UPLOAD_TOO_LARGE`, `PART_TOO_SCATTERED`.
+ * complete sees all others. Throws `PART_TOO_SCATTERED`.
  */
 export async function settleUpload(trx: Kysely<DB>, jobs: Pick<Jobs, 'send'>, input: SettleInput): Promise<Settled> {
   const claimed = await claim(trx, input);
@@ -71,7 +78,14 @@ async function claim(trx: Kysely<DB>, input: SettleInput): Promise<Claimed> {
   if (created !== undefined) return { trx, input, uploadId: created, from: null };
   const found = await rows.claimUpload(trx, input.root);
   if (found === undefined) throw new Error(`the upload ${input.root} was deleted: uploads never are`);
+  if (found.state === 'failed') await parts.deleteUncuttable(trx, found.id);
+  if (await holdsNothing(trx, found)) await forgetBlocks(trx, found.id);
   return { trx, input, uploadId: found.id, from: found.state };
+}
+
+/** Its parts were removed or let go: what is still written down of their blocks is of bytes that are gone. */
+async function holdsNothing(trx: Kysely<DB>, { id, state }: rows.UploadRow): Promise<boolean> {
+  return state === 'removed' || (state === 'failed' && !(await parts.hasParts(trx, id)));
 }
 
 interface Applied {
@@ -82,44 +96,57 @@ interface Applied {
 }
 
 async function applyStep(claimed: Claimed): Promise<Applied> {
-  const { facts, objectKey } = claimed.input;
+  const { facts, object } = claimed.input;
   const step = decideUpload(claimed.from ?? undefined, facts.missing === undefined);
   if (step === 'own') {
-    return { complete: true, completed: false, unneeded: objectKey === undefined ? [] : [objectKey] };
+    return { complete: true, completed: false, unneeded: object === undefined ? [] : [object.key] };
   }
-  if (objectKey === undefined) throw new Error(`the upload ${claimed.input.root} was complete, and is no more`);
-  return step === 'take-whole' ? takeWhole(claimed, objectKey) : addPart(claimed, objectKey);
+  if (object === undefined) throw removedMeanwhile(claimed.input.root);
+  return step === 'take-whole' ? takeWhole(claimed, object) : addPart(claimed, object);
 }
 
-async function takeWhole(claimed: Claimed, objectKey: string): Promise<Applied> {
+/** It was seen complete, so these bytes were not kept. */
+function removedMeanwhile(root: string): LadingError {
+  const message = `the upload ${root} was removed while this was received: send it again`;
+  return new LadingError('UNAVAILABLE', message, { retry: 'later' });
+}
+
+async function takeWhole(claimed: Claimed, object: StoredAt): Promise<Applied> {
   const { trx, input, uploadId } = claimed;
-  const { runBytes, blockCount } = input.facts;
   const unneeded = claimed.from === null ? [] : await parts.deleteSpareParts(trx, uploadId);
-  const whole = { objectKey, offset: 0, lengthBytes: runBytes, blockCount };
-  await parts.insertParts(trx, uploadId, [whole], { at: input.at, firstSeq: 0 });
+  const whole = input.facts.ranges.map((range) => ({
+    ...range,
+    objectKey: object.key,
+    offset: object.offset + range.offset,
+  }));
+  await parts.insertParts(trx, uploadId, whole, { at: input.at, firstSeq: 0 });
   await becomes(claimed, input.facts);
   return { complete: true, completed: true, unneeded };
 }
 
-async function addPart(claimed: Claimed, objectKey: string): Promise<Applied> {
+async function addPart(claimed: Claimed, object: StoredAt): Promise<Applied> {
   const { trx, input, uploadId, from } = claimed;
-  const ranges = await parts.addPartBlocks(trx, uploadId, { objectKey, sections: input.facts.sections() });
+  const ranges = await parts.addPartBlocks(trx, uploadId, {
+    objectKey: object.key,
+    offset: object.offset,
+    sections: input.facts.sections(),
+  });
   await parts.insertParts(trx, uploadId, ranges, { at: input.at });
   const sum = await parts.sumParts(trx, uploadId);
-  checkRunBytes(sum.runBytes, input.limits);
-  const missing = await parts.followLinks(trx, uploadId, input.root);
+  const missing = await followLinks(trx, { id: uploadId, root: input.root });
   const totals = missing === undefined ? await parts.placeParts(trx, uploadId) : { ...sum, dagBytes: 0 };
   const isNew = ranges.length > 0;
   if (from !== 'incomplete' || missing === undefined) await becomes(claimed, { ...totals, missing });
   else if (isNew) await rows.updateMissing(trx, uploadId, missing, input.at);
-  return { complete: missing === undefined, completed: missing === undefined, unneeded: isNew ? [] : [objectKey] };
+  return { complete: missing === undefined, completed: missing === undefined, unneeded: isNew ? [] : [object.key] };
 }
 
 /** The row of a new upload says already what it is, unless following its links told more. */
 async function becomes({ trx, input, uploadId, from }: Claimed, facts: rows.UploadFacts): Promise<void> {
-  if (from !== null && !(await rows.advanceUpload(trx, { id: uploadId, state: from }, facts, input.at))) {
-    throw new Error(`the upload ${input.root} left the state ${from} while its row was locked`);
-  }
+  const said = from ?? (input.facts.missing === undefined ? 'waiting' : 'incomplete');
   if (from === null && facts.missing !== undefined) await rows.updateMissing(trx, uploadId, facts.missing, input.at);
+  else if (said !== 'waiting' && !(await rows.advanceUpload(trx, { id: uploadId, state: said }, facts, input.at))) {
+    throw new Error(`the upload ${input.root} left the state ${said} while its row was locked`);
+  }
   await rows.insertUploadEvent(trx, uploadId, { from, facts, at: input.at });
 }

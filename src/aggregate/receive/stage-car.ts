@@ -1,27 +1,20 @@
 import type { CID } from 'multiformats/cid';
 import { BadInput } from '../../errors.ts';
 import { verifyBlock } from '../../filecoin/block-hash.ts';
-import { encodeSectionHead, openCar, type CarSection } from '../../filecoin/car.ts';
+import { defaultCarLimits, encodeSectionHead, openCar, type CarSection } from '../../filecoin/car.ts';
 import { canonicalCid } from '../../filecoin/cid.ts';
 import { FormatError } from '../../filecoin/format-error.ts';
 import type { StagedObject } from '../../storage/store.ts';
 import { MAX_ROOT_CHARS } from '../seal/batch-tree-reserve.ts';
-import { DagTracker, type TrackedSection } from './dag-tracker.ts';
-import { checkRunBytes, type ReceiveLimits, type SpaceGuard } from './receive-limits.ts';
+import type { ReceiveLimits, SpaceGuard } from './receive-limits.ts';
+import { UploadDag, type DagFacts } from './upload-dag.ts';
 
 /** What one CAR brought: its canonical sections lie in the staged object. */
-export interface StagedCar {
+export interface StagedCar extends DagFacts {
   /** As the CAR's header names it: v0 or v1. */
   root: CID;
-  /** Length of the canonical sections: first occurrence of each CID, minimal varints, no header. */
-  runBytes: number;
-  /** Sum of the blocks' own bytes. */
-  dagBytes: number;
-  blockCount: number;
-  /** Undefined when every link of the DAG under the root resolves. */
-  missing: { count: number; first: string } | undefined;
-  /** The sections in their order; a view of what staging holds in memory. */
-  sections(): Iterable<TrackedSection>;
+  /** Gives back what `sections` stands on. */
+  close(): Promise<void>;
 }
 
 interface StageCarInput {
@@ -29,10 +22,13 @@ interface StageCarInput {
   staged: Pick<StagedObject, 'write'>;
   space: Pick<SpaceGuard, 'wrote'>;
   limits: ReceiveLimits;
+  /** Where what is too much for memory goes while the CAR arrives. */
+  spillFolder: string;
 }
 
 /**
- * Streams a CAR into a staged object block by block, each checked against its CID. Memory: one block, and the CIDs.
+ * Streams a CAR into a staged object block by block, each checked against its CID. Memory: one block, and the CIDs while
+ * they are few. A chunk of the body is done with when the next one is asked for.
  * Throws `BadInput` for whatever is wrong with the CAR.
  */
 export async function stageCar(input: StageCarInput): Promise<StagedCar> {
@@ -44,28 +40,40 @@ export async function stageCar(input: StageCarInput): Promise<StagedCar> {
   }
 }
 
-async function copySections({ body, staged, space, limits }: StageCarInput): Promise<StagedCar> {
-  const { roots, sections } = await openCar(body);
+async function copySections(input: StageCarInput): Promise<StagedCar> {
+  const { roots, sections } = await openCar(input.body, defaultCarLimits, { passing: true });
   const root = onlyRoot(roots);
-  const dag = new DagTracker(limits.maxBlocks);
-  const sum = { runBytes: 0, dagBytes: 0, blockCount: 0 };
+  const dag = new UploadDag({ root, limits: input.limits, spillFolder: input.spillFolder });
+  const close = () => dag.close();
+  try {
+    await copyBlocks(input, dag, sections);
+    if (!dag.holdsRoot) {
+      throw new BadInput('ROOT_NOT_IN_CAR', `the root ${root} is not among the blocks of the CAR`, {
+        details: { root: root.toString() },
+      });
+    }
+    return { root, ...(await dag.conclude()), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function copyBlocks(
+  { staged, space }: StageCarInput,
+  dag: UploadDag,
+  sections: AsyncIterable<CarSection>,
+): Promise<void> {
+  let spilledBytes = 0;
   for await (const section of sections) {
     const head = encodeSectionHead(section.cid, section.bytes.length);
-    if (!admit(dag, section, head.length)) continue;
-    sum.runBytes += head.length + section.bytes.length;
-    sum.dagBytes += section.bytes.length;
-    sum.blockCount += 1;
-    checkRunBytes(sum.runBytes, limits);
+    const isNew = admit(dag, section, head.length);
+    if (!(typeof isNew === 'boolean' ? isNew : await telling(section, isNew))) continue;
     await staged.write(head);
     await staged.write(section.bytes);
-    await space.wrote(head.length + section.bytes.length);
+    await space.wrote(head.length + section.bytes.length + dag.spilledBytes - spilledBytes);
+    ({ spilledBytes } = dag);
   }
-  if (!dag.holds(root)) {
-    throw new BadInput('ROOT_NOT_IN_CAR', `the root ${root} is not among the blocks of the CAR`, {
-      details: { root: root.toString() },
-    });
-  }
-  return { root, ...sum, missing: dag.missingBelow(root), sections: () => dag.sections() };
 }
 
 function onlyRoot(roots: CID[]): CID {
@@ -92,13 +100,26 @@ function checkRootLength(root: CID): CID {
 }
 
 /** True for the first occurrence of a sound block; what is wrong with a block is told with its CID and place. */
-function admit(dag: DagTracker, { cid, bytes, offset }: CarSection, headBytes: number): boolean {
+function admit(dag: UploadDag, section: CarSection, headBytes: number): boolean | Promise<boolean> {
+  const { cid, bytes } = section;
   try {
     verifyBlock(cid, bytes);
-    return dag.add(cid, bytes, headBytes + bytes.length);
+    return dag.note(cid, bytes, headBytes + bytes.length);
   } catch (error) {
-    if (!(error instanceof FormatError) && !(error instanceof BadInput)) throw error;
-    const details = { ...error.details, block: cid.toString(), offset };
-    throw new BadInput(error.code, `block ${cid} at byte ${offset}: ${error.message}`, { cause: error, details });
+    throw faultOf(section, error);
   }
+}
+
+async function telling(section: CarSection, isNew: Promise<boolean>): Promise<boolean> {
+  try {
+    return await isNew;
+  } catch (error) {
+    throw faultOf(section, error);
+  }
+}
+
+function faultOf({ cid, offset }: CarSection, error: unknown): unknown {
+  if (!(error instanceof FormatError) && !(error instanceof BadInput)) return error;
+  const details = { ...error.details, block: cid.toString(), offset };
+  return new BadInput(error.code, `block ${cid} at byte ${offset}: ${error.message}`, { cause: error, details });
 }

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { DB, UploadState } from '../../db/tables.ts';
-import type { Missing } from './part-store.ts';
+import type { Missing } from './dag-tracker.ts';
 
 /** The SQL of receiving: owners, uploads and their events. */
 export interface UploadRow {
@@ -93,7 +93,8 @@ export async function updateMissing(trx: Kysely<DB>, uploadId: bigint, missing: 
     .execute();
 }
 
-async function ownerId(trx: Kysely<DB>, name: string): Promise<bigint> {
+/** The id of the token name. */
+export async function findOrMakeOwner(trx: Kysely<DB>, name: string): Promise<bigint> {
   const known = await trx.selectFrom('owners').select('id').where('name', '=', name).executeTakeFirst();
   if (known !== undefined) return known.id;
   const made = await trx
@@ -110,7 +111,7 @@ async function ownerId(trx: Kysely<DB>, name: string): Promise<bigint> {
 export async function addOwner(trx: Kysely<DB>, uploadId: bigint, name: string, at: Date): Promise<void> {
   await trx
     .insertInto('upload_owners')
-    .values({ upload_id: uploadId, owner_id: await ownerId(trx, name), since: at, ended_at: null })
+    .values({ upload_id: uploadId, owner_id: await findOrMakeOwner(trx, name), since: at, ended_at: null })
     .onConflict((conflict) =>
       conflict
         .columns(['upload_id', 'owner_id'])
@@ -118,17 +119,6 @@ export async function addOwner(trx: Kysely<DB>, uploadId: bigint, name: string, 
         .where('upload_owners.ended_at', 'is not', null),
     )
     .execute();
-}
-
-/** Those of the keys that a part names. */
-export async function listNamedKeys(kysely: Kysely<DB>, keys: string[]): Promise<Set<string>> {
-  const rows = await kysely
-    .selectFrom('parts')
-    .select('object_key')
-    .distinct()
-    .where('object_key', 'in', keys)
-    .execute();
-  return new Set(rows.map((row) => row.object_key));
 }
 
 interface StaleUpload {

@@ -59,14 +59,19 @@ export function entryLine(entry: ManifestEntry): string {
   return `${JSON.stringify(record)}\n`;
 }
 
-function* manifestLines(entries: readonly ManifestEntry[], description: string): Generator<string> {
+interface ManifestEntries {
+  entries: Iterable<ManifestEntry>;
+  count: number;
+}
+
+function* manifestLines({ entries, count }: ManifestEntries, description: string): Generator<string> {
   yield preambleLine();
-  yield summaryLine(entries.length, description);
+  yield summaryLine(count, description);
   for (const entry of entries) yield entryLine(entry);
 }
 
-/** The manifest's bytes in the chunks of its UnixFS file; each time it is iterated it is written anew. */
-export function* manifestChunks(entries: readonly ManifestEntry[], description: string): Generator<Uint8Array> {
+/** The manifest's bytes in the chunks of its UnixFS file, written as they are asked for. */
+export function* manifestChunks(entries: ManifestEntries, description: string): Generator<Uint8Array> {
   let chunk = Buffer.alloc(FILE_CHUNK_BYTES);
   let filled = 0;
   for (const line of manifestLines(entries, description)) {

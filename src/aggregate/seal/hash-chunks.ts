@@ -58,7 +58,7 @@ export async function listMissing(
 
 /** An open aggregate's CAR up to `endBytes`: its header is not known, so nothing may read before the first run. */
 function openOpenCar(deps: HashDeps, id: bigint, endBytes: number): VirtualCar {
-  return openVirtualCar(deps, { id, batchRoot: '', lengthBytes: endBytes, treeKey: '', treeBytes: 0 });
+  return openVirtualCar(deps, { id, batchRoot: '', lengthBytes: endBytes, fillerBytes: 0, treeKey: '', treeBytes: 0 });
 }
 
 /** The same list, begun at a random place. */
@@ -79,7 +79,8 @@ export async function chunkRoot(
 ): Promise<Uint8Array> {
   const start = index * chunkBytes;
   const end = Math.min(start + chunkBytes, car.carBytes);
-  const { root, rawBytes } = await threads.hash(car.readRange(start, end, signal), chunkLevel(chunkBytes));
+  const bytes = car.readRange(start, end, signal, { passing: true });
+  const { root, rawBytes } = await threads.hash(bytes, chunkLevel(chunkBytes));
   mustBe(rawBytes, end - start);
   return root;
 }

@@ -1,8 +1,5 @@
 import type { Kysely } from 'kysely';
-import { encodeSectionHead } from '../../filecoin/car.ts';
-import { parseCid } from '../../filecoin/cid.ts';
 import { naturalPieceBytes, pieceCidV1 } from '../../filecoin/piece.ts';
-import type { Block } from '../../filecoin/unixfs.ts';
 import type { Clock } from '../../clock.ts';
 import { machineHashPairs } from '../../hashing/commp-engine.ts';
 import { processThreads } from '../../hashing/commp-threads.ts';
@@ -12,7 +9,7 @@ import type { Jobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { BATCH_DESCRIPTION } from './batch-manifest.ts';
-import { buildBatchTree, type BatchTree } from './batch-tree.ts';
+import { buildTreeAside, selectorAt, type PlainTree } from './batch-tree-thread.ts';
 import { CHUNK_BYTES, endOfSettledChunks, foldChunks, insertChunks, listChunkRoots } from './chunks.ts';
 import { chunkRoot, forEachAtOnce, mustBe, type ChunkHashing } from './hash-chunks.ts';
 import type { OpenAggregate } from '../place/placement-rules.ts';
@@ -29,9 +26,9 @@ export interface SealDeps extends ChunkHashing {
   log: Log;
 }
 
-/** Placements read at once. */
-const ENTRIES_PER_PAGE = 5_000;
-/** Tree sections are gathered to writes of this size: most blocks are a few hundred bytes. */
+/** Placements read at once: their rows take a few milliseconds of the event loop. */
+const ENTRIES_PER_PAGE = 1_000;
+/** Tree sections are gathered to writes of this size: those of a small tree are a few hundred bytes. */
 const WRITE_BYTES = 256 * 1024;
 
 /**
@@ -43,8 +40,8 @@ export async function seal(deps: SealDeps, aggregateId: bigint, signal: AbortSig
   const found = await findAggregate(deps.db, aggregateId);
   if (found?.state !== 'sealing') return;
   const entries = await listWholeBatch(deps.db, aggregateId, signal);
-  const tree = buildBatchTree(entries.map(batchEntry), BATCH_DESCRIPTION);
-  const { sealed, chunkRoots } = await hashAggregate(deps, found.filling, tree, signal);
+  const tree = await buildTreeAside(entries.map(treeEntry), BATCH_DESCRIPTION, signal);
+  const { sealed, chunkRoots } = await hashAggregate(deps, found, tree, signal);
   signal.throwIfAborted();
   await commitSeal(deps, aggregateId, { sealed, chunkRoots, entries, tree });
 }
@@ -59,23 +56,24 @@ async function listWholeBatch(db: Kysely<DB>, aggregateId: bigint, signal: Abort
   }
 }
 
-function batchEntry({ root, dagBytes, blockCount }: BatchRow) {
-  return { cid: parseCid(root), dagBytes: Number(dagBytes ?? 0), nodeCount: Number(blockCount ?? 0) };
+function treeEntry({ root, dagBytes, blockCount }: BatchRow) {
+  return { root, dagBytes: Number(dagBytes ?? 0), nodeCount: Number(blockCount ?? 0) };
 }
 
 async function hashAggregate(
   deps: SealDeps,
-  filling: OpenAggregate,
-  tree: BatchTree,
+  { filling, fillerBytes }: { filling: OpenAggregate; fillerBytes: number },
+  tree: PlainTree,
   signal: AbortSignal,
 ): Promise<{ sealed: Seal; chunkRoots: ChunkRoots }> {
-  const batchRoot = tree.root.toString();
+  const { batchRoot } = tree;
   const treeKey = `trees/${filling.id}-${batchRoot}`;
   await storeTree(deps.store, treeKey, tree, signal);
   const outline = {
     id: filling.id,
     batchRoot,
     lengthBytes: Number(filling.lengthBytes),
+    fillerBytes,
     treeKey,
     treeBytes: tree.sectionBytes,
   };
@@ -101,11 +99,11 @@ function overCapacity({ id, capacityBytes }: OpenAggregate, carBytes: number): L
 }
 
 /** Writes the tree's sections as one object, unless an earlier attempt has done so. */
-async function storeTree(store: ObjectStore, key: string, tree: BatchTree, signal: AbortSignal): Promise<void> {
+async function storeTree(store: ObjectStore, key: string, tree: PlainTree, signal: AbortSignal): Promise<void> {
   if ((await store.size(key)) === tree.sectionBytes) return;
   const staged = await store.stage(key);
   try {
-    for (const bytes of gather(tree.blocks)) {
+    for (const bytes of gather(tree.sections)) {
       signal.throwIfAborted();
       await staged.write(bytes);
     }
@@ -115,14 +113,13 @@ async function storeTree(store: ObjectStore, key: string, tree: BatchTree, signa
   }
 }
 
-/** The CAR sections of the blocks, gathered to larger writes. */
-function* gather(blocks: Iterable<Block>): Generator<Uint8Array> {
+/** Buffers gathered to larger writes. */
+function* gather(sections: Iterable<Uint8Array>): Generator<Uint8Array> {
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
-  for (const { cid, bytes } of blocks) {
-    const head = encodeSectionHead(cid, bytes.length);
-    pending.push(head, bytes);
-    pendingBytes += head.length + bytes.length;
+  for (const bytes of sections) {
+    pending.push(bytes);
+    pendingBytes += bytes.length;
     if (pendingBytes < WRITE_BYTES) continue;
     yield Buffer.concat(pending);
     pending = [];
@@ -143,7 +140,7 @@ async function hashCar(
 ): Promise<{ root: Uint8Array; chunkRoots: ChunkRoots }> {
   const { threads = processThreads(), chunkBytes = CHUNK_BYTES } = deps;
   if (car.carBytes <= chunkBytes) {
-    const { root, rawBytes } = await threads.hash(car.readRange(0, car.carBytes, signal));
+    const { root, rawBytes } = await threads.hash(car.readRange(0, car.carBytes, signal, { passing: true }));
     mustBe(rawBytes, car.carBytes);
     return { root, chunkRoots: new Map() };
   }
@@ -185,7 +182,7 @@ interface SealResult {
   sealed: Seal;
   chunkRoots: ChunkRoots;
   entries: readonly BatchRow[];
-  tree: BatchTree;
+  tree: PlainTree;
 }
 
 /** sealing → sealed, all selectors and the next stage's job in one transaction; nothing if another process was first. */
@@ -196,7 +193,7 @@ async function commitSeal(deps: SealDeps, aggregateId: bigint, result: SealResul
     await deps.db.transaction().execute(async (trx) => {
       await advanceToSealed(trx, aggregateId, sealed, at);
       await insertChunks(trx, aggregateId, chunkRoots);
-      await advanceSelectors(trx, aggregateId, entries, tree.paths);
+      await advanceSelectors(trx, aggregateId, entries, (place) => selectorAt(tree, place));
       await deps.jobs.send(trx, 'propose', { aggregateId: aggregateId.toString() });
     });
   } catch (error) {

@@ -17,13 +17,14 @@ export interface ProposalInput {
   earlier: number;
   /** attoFIL for the whole piece. */
   pricePerEpoch: bigint;
-  /** The chain's lower bound (StateDealProviderCollateralBounds). */
-  minCollateral: bigint;
+  /** The chain's bounds (StateDealProviderCollateralBounds). */
+  collateral: { min: bigint; max: bigint };
 }
 
 /** A fifth more, rounded up: the bound may rise until the deal is published, and SPs accept up to twice the minimum. */
-function withMargin(minCollateral: bigint): bigint {
-  return (minCollateral * 6n + 4n) / 5n;
+function withMargin({ min, max }: ProposalInput['collateral']): bigint {
+  const raised = (min * 6n + 4n) / 5n;
+  return raised > max ? max : raised;
 }
 
 /** The number of an `f0…` id, as text. */
@@ -46,7 +47,7 @@ export function buildProposal(input: ProposalInput): DealProposal {
     // SPs count the longest duration from the current epoch, not from the start.
     endEpoch: Math.min(startEpoch + policy.durationEpochs, input.headEpoch + MAX_DEAL_DURATION_EPOCHS),
     pricePerEpoch: input.pricePerEpoch,
-    providerCollateral: withMargin(input.minCollateral),
+    providerCollateral: withMargin(input.collateral),
     clientCollateral: 0n,
   };
 }

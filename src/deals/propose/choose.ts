@@ -1,129 +1,85 @@
-import { formatBytes } from '../../filecoin/units.ts';
-import type { Policy } from './policy.ts';
-import { refusalClass, type RefusalClass } from '../send/refusals.ts';
+import {
+  MAX_REFUSALS_TOLD,
+  openFilling,
+  openRound,
+  type ChooseInput,
+  type Filling,
+  type Round,
+  type Want,
+  type WantedSlot,
+} from './filling.ts';
+import { askedPrice, freshAsk } from './judge-ask.ts';
+import { pickForEmpty, pickForRenewal, type Pick } from './pick-providers.ts';
+import type { Refusal } from './rule-out.ts';
+import { PROVEN_OUTCOMES } from './score.ts';
 
-/** A registered provider, as choosing sees it. */
-export interface Candidate {
-  id: string;
-  state: 'enabled' | 'paused' | 'removed';
-  peerId: string | undefined;
-  multiaddrs: string[];
-  sectorBytes: bigint | undefined;
-  ownerId: string | undefined;
-  resolveError: string | undefined;
-  retryAt: Date | undefined;
-}
-
-/** A deal of this aggregate that was signed before, whatever became of it. */
-export interface UsedProvider {
+export interface Chosen extends WantedSlot {
   provider: string;
-  live: boolean;
-  /** Nothing more can come of it. */
-  settledAt: Date | undefined;
-  /** The reason code, when it ended by the provider's refusal. */
-  refusalCode: string | undefined;
-  policyVersion: number;
+  /** 0 to 1. */
+  score: number;
+  reasons: string[];
 }
 
-export interface ChooseInput {
-  policy: Policy;
-  slotsWanted: number[];
-  candidates: Candidate[];
-  used: UsedProvider[];
-  pieceBytes: bigint;
-  now: Date;
-  /** Reasons found outside, such as an ask above our price cap: provider → reason. */
-  ruledOut?: ReadonlyMap<string, string>;
-  /** Uniform in [0, 1): breaks ties, so that no provider is always first. */
-  random: () => number;
-}
-
+/** What was decided for one aggregate. Who is neither chosen nor refused was not needed. */
 export interface Choice {
-  chosen: { slot: number; provider: string }[];
-  refused: { provider: string; reason: string }[];
+  aggregateId: bigint;
+  chosen: Chosen[];
+  refused: Refusal[];
+}
+
+function reasonsFor({ round }: Filling, { ranked, explored }: Pick, renews: string | undefined): string[] {
+  const { candidate } = ranked;
+  const { successes, failures } = candidate;
+  const ask = freshAsk(candidate.ask, round.now);
+  const record =
+    successes + failures === 0
+      ? 'nothing is known of how its deals go'
+      : `${successes} of ${successes + failures} deals went well`;
+  return [
+    record,
+    ...(explored ? [`exploration: fewer than ${PROVEN_OUTCOMES} of its deals have ended or become active`] : []),
+    ...(ask === undefined ? [] : [`it asks ${askedPrice(ask, round.policy)} attoFIL per GiB and epoch`]),
+    ...(renews === candidate.id ? ['it holds the piece'] : []),
+  ];
+}
+
+function give(filling: Filling, { slot, generation, renews }: WantedSlot, pick: Pick): Chosen {
+  const { load, candidate, score } = pick.ranked;
+  load.inFlightBytes += filling.want.pieceBytes;
+  load.proposalsLastHour += 1;
+  filling.spread.add(pick.ranked, slot);
+  const reasons = reasonsFor(filling, pick, renews);
+  return { slot, generation, ...(renews !== undefined && { renews }), provider: candidate.id, score, reasons };
+}
+
+function chooseOne(round: Round, want: Want): Choice {
+  const filling = openFilling(round, want);
+  const empty = want.slots.filter(({ renews }) => renews === undefined);
+  const chosen: Chosen[] = [];
+  for (const [at, pick] of pickForEmpty(filling, empty.length).entries()) {
+    const slot = empty[at];
+    if (slot !== undefined) chosen.push(give(filling, slot, pick));
+  }
+  const taken = new Set(chosen.map(({ provider }) => provider));
+  for (const slot of want.slots.filter(({ renews }) => renews !== undefined)) {
+    const ranked = pickForRenewal(filling, slot, taken);
+    if (ranked === undefined) continue;
+    taken.add(ranked.candidate.id);
+    chosen.push(give(filling, slot, { ranked, explored: false }));
+  }
+  const filled = chosen.length === want.slots.length;
+  // Who is refused whatever the aggregate matters only where a slot is left.
+  const toAll = filled ? [] : round.refusedToAll.slice(0, MAX_REFUSALS_TOLD);
+  return { aggregateId: want.aggregateId, chosen, refused: [...toAll, ...filling.refused] };
 }
 
 /**
- * How long a provider that refused this aggregate is left alone with it under the same policy: its asks and lists change
- * in days; a fault of ours is mended or funded in an hour. 'later' and 'change-terms' are the provider's own back-off.
+ * Which providers to ask for which slots of which aggregates. Hard rules: policy, reachability, rest, piece size, price,
+ * history with the aggregate, load of each provider over all of the aggregates, caps on orgs and regions over all live
+ * replicas of an aggregate. Among those left the surest first (Wilson's lower bound × freshness), then the cheapest and
+ * quickest; another org where there is one, and one slot to explore. Pure; every choice and every refusal says why.
  */
-const REFUSAL_REST_MS: Record<RefusalClass, number> = {
-  permanent: 7 * 24 * 3_600_000,
-  bug: 3_600_000,
-  later: 0,
-  'change-terms': 0,
-};
-/** After this many refusals in a day the provider is left alone with this aggregate: its words did not mean what we read. */
-const MAX_REFUSALS_A_DAY = 3;
-const DAY_MS = 24 * 3_600_000;
-
-function reasonOfProvider(candidate: Candidate, { now, pieceBytes }: ChooseInput): string | undefined {
-  const { state, peerId, multiaddrs, sectorBytes, retryAt, resolveError } = candidate;
-  if (state !== 'enabled') return `it is ${state}`;
-  const error = resolveError === undefined ? '' : `: ${resolveError}`;
-  if (peerId === undefined || multiaddrs.length === 0) return `no peer id or address is known${error}`;
-  if (sectorBytes === undefined) return `its sector size is not known${error}`;
-  if (pieceBytes > sectorBytes)
-    return `a piece of ${formatBytes(pieceBytes)} is larger than its sectors of ${formatBytes(sectorBytes)}`;
-  if (retryAt !== undefined && retryAt > now) return `it rests until ${retryAt.toISOString()}`;
-  return undefined;
-}
-
-function reasonOfHistory(provider: string, { used, now, policy }: ChooseInput): string | undefined {
-  const past = used.filter((deal) => deal.provider === provider);
-  if (past.some(({ live, settledAt }) => live || settledAt === undefined))
-    return 'it has a deal for this aggregate that may live';
-  const refusals = past.filter(
-    ({ refusalCode, policyVersion }) => refusalCode !== undefined && policyVersion === policy.version,
-  );
-  const ageMs = ({ settledAt }: UsedProvider) => now.getTime() - (settledAt?.getTime() ?? 0);
-  const resting = refusals.find((deal) => ageMs(deal) < REFUSAL_REST_MS[refusalClass(deal.refusalCode ?? '')]);
-  if (resting !== undefined) return `it refused this aggregate: ${resting.refusalCode}`;
-  const recent = refusals.filter((deal) => ageMs(deal) < DAY_MS);
-  return recent.length >= MAX_REFUSALS_A_DAY
-    ? `it refused this aggregate ${recent.length} times within a day`
-    : undefined;
-}
-
-/** Lower is better: another owner than those already used, then fewer deals of this aggregate that came to nothing. */
-function rank(candidate: Candidate, owners: Set<string>, used: UsedProvider[]): number {
-  const sameOwner = candidate.ownerId !== undefined && owners.has(candidate.ownerId) ? 1 : 0;
-  const past = used.filter(({ provider }) => provider === candidate.id).length;
-  return sameOwner * (used.length + 1) + past;
-}
-
-/**
- * Which providers to ask for which slots: enabled, reachable, rested, with sectors that hold the piece, and no deal of
- * this aggregate that may live. Distinct owners are preferred, not required. Pure; every refusal says why.
- */
-export function choose(input: ChooseInput): Choice {
-  const refused: Choice['refused'] = [];
-  const eligible: { candidate: Candidate; tie: number }[] = [];
-  for (const candidate of input.candidates) {
-    // Drawn for every candidate, so that a draw does not depend on who else was refused.
-    const tie = input.random();
-    const reason =
-      input.ruledOut?.get(candidate.id) ?? reasonOfProvider(candidate, input) ?? reasonOfHistory(candidate.id, input);
-    if (reason === undefined) eligible.push({ candidate, tie });
-    else refused.push({ provider: candidate.id, reason });
-  }
-  return { chosen: fillSlots(input, eligible), refused };
-}
-
-function fillSlots(input: ChooseInput, eligible: { candidate: Candidate; tie: number }[]): Choice['chosen'] {
-  const liveProviders = new Set(input.used.filter(({ live }) => live).map(({ provider }) => provider));
-  const ownerOf = ({ ownerId, id }: Candidate) => (liveProviders.has(id) && ownerId !== undefined ? [ownerId] : []);
-  const owners = new Set(input.candidates.flatMap(ownerOf));
-  const left = [...eligible];
-  const chosen: Choice['chosen'] = [];
-  for (const slot of input.slotsWanted) {
-    const best = left.sort(
-      (a, b) => rank(a.candidate, owners, input.used) - rank(b.candidate, owners, input.used) || a.tie - b.tie,
-    )[0];
-    if (best === undefined) break;
-    left.shift();
-    if (best.candidate.ownerId !== undefined) owners.add(best.candidate.ownerId);
-    chosen.push({ slot, provider: best.candidate.id });
-  }
-  return chosen;
+export function choose(input: ChooseInput): Choice[] {
+  const round = openRound(input);
+  return input.wants.map((want) => chooseOne(round, want));
 }

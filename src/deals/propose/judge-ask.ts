@@ -1,30 +1,39 @@
 import { formatBytes } from '../../filecoin/units.ts';
+import type { StoredAsk } from '../providers/provider-store.ts';
 import { pricePerEpoch } from './money.ts';
 import { priceCap, type PolicyTerms } from './policy.ts';
-import type { Ask } from '../send/transport.ts';
 
-export type AskVerdict = { kind: 'fine'; pricePerEpoch: bigint } | { kind: 'refused'; reason: string };
+/** An ask may change at any time, and a wrong one costs a refusal that says so. */
+export const ASK_MAX_AGE_MS = 3_600_000;
 
-export interface JudgeAskInput {
-  /** Undefined when the provider has no ask. */
-  ask: Ask | undefined;
-  policy: PolicyTerms;
-  provider: string;
-  pieceBytes: bigint;
+/** The ask, when it is young enough to go by. */
+export function freshAsk(ask: StoredAsk | undefined, now: Date): StoredAsk | undefined {
+  return ask !== undefined && now.getTime() - ask.at.getTime() <= ASK_MAX_AGE_MS ? ask : undefined;
+}
+
+/** What the ask takes for a deal of the policy's kind: attoFIL per GiB per epoch. */
+export function askedPrice(ask: StoredAsk, policy: PolicyTerms): bigint {
+  return policy.verified ? ask.verifiedPrice : ask.price;
+}
+
+/** Why the price of an ask does not suit the policy; undefined when it does. */
+export function priceRefusal(ask: StoredAsk, policy: PolicyTerms): string | undefined {
+  const price = askedPrice(ask, policy);
+  const cap = priceCap(policy);
+  return price > cap ? `it asks ${price} attoFIL per GiB and epoch, more than the policy's ${cap}` : undefined;
+}
+
+/** Why an ask does not take pieces of this padded size; undefined when it does. */
+export function sizeRefusal(ask: StoredAsk, pieceBytes: bigint): string | undefined {
+  if (pieceBytes < ask.minPieceBytes) return `it takes no pieces under ${formatBytes(ask.minPieceBytes)}`;
+  if (pieceBytes > ask.maxPieceBytes) return `it takes no pieces over ${formatBytes(ask.maxPieceBytes)}`;
+  return undefined;
 }
 
 /**
- * Whether a provider's ask suits the piece and the policy, and the price we offer (attoFIL per epoch for the piece). To a
- * provider without an ask we offer nothing: it can only refuse that, in words that name its price.
+ * The price we offer: attoFIL per epoch for the piece. To a provider without an ask we offer nothing: it can only refuse
+ * that, in words that name its price.
  */
-export function judgeAsk({ ask, policy, provider, pieceBytes }: JudgeAskInput): AskVerdict {
-  if (ask === undefined) return { kind: 'fine', pricePerEpoch: 0n };
-  const refused = (reason: string): AskVerdict => ({ kind: 'refused', reason });
-  if (ask.miner !== provider) return refused(`its ask is for another provider, ${ask.miner}`);
-  if (pieceBytes < ask.minPieceBytes) return refused(`it takes no pieces under ${formatBytes(ask.minPieceBytes)}`);
-  if (pieceBytes > ask.maxPieceBytes) return refused(`it takes no pieces over ${formatBytes(ask.maxPieceBytes)}`);
-  const price = policy.verified ? ask.verifiedPrice : ask.price;
-  const cap = priceCap(policy);
-  if (price > cap) return refused(`it asks ${price} attoFIL per GiB and epoch, more than the policy's ${cap}`);
-  return { kind: 'fine', pricePerEpoch: pricePerEpoch(price, pieceBytes) };
+export function offeredPrice(ask: StoredAsk | undefined, policy: PolicyTerms, pieceBytes: bigint): bigint {
+  return ask === undefined ? 0n : pricePerEpoch(askedPrice(ask, policy), pieceBytes);
 }

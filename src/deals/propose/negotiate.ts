@@ -1,16 +1,22 @@
 import type { Kysely } from 'kysely';
+import type { Chain } from '../../chain/chain.ts';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import type { Log } from '../../log.ts';
+import { noteFailure, noteSeen, setAsk, setStale, type StoredAsk } from '../providers/provider-store.ts';
+import { isStale, refreshProviders } from '../providers/providers.ts';
 import { backOffMs, PROVIDER_BACK_OFF } from '../send/back-off.ts';
-import { choose, type Choice, type UsedProvider } from './choose.ts';
-import { judgeAsk, type AskVerdict } from './judge-ask.ts';
+import type { AskAnswer, Transport } from '../transport/transport.ts';
+import { choose, type Choice } from './choose.ts';
+import type { ProviderFacts } from './facts-store.ts';
+import type { Want } from './filling.ts';
+import { freshAsk } from './judge-ask.ts';
 import type { Policy } from './policy.ts';
-import { noteFailure, setStale, type Provider } from '../providers/provider-store.ts';
-import type { Transport } from '../send/transport.ts';
+import type { Why } from './rule-out.ts';
 
 export interface NegotiateDeps {
   db: Kysely<DB>;
+  chain: Pick<Chain, 'minerInfo'>;
   transport: Pick<Transport, 'ask'>;
   clock: Clock;
   random: () => number;
@@ -19,61 +25,124 @@ export interface NegotiateDeps {
 
 export interface NegotiateInput {
   policy: Policy;
-  slotsWanted: number[];
-  providers: Provider[];
-  used: UsedProvider[];
-  pieceBytes: bigint;
+  providers: readonly ProviderFacts[];
+  wants: readonly Want[];
 }
 
-export interface Negotiated extends Choice {
-  /** attoFIL per epoch for the piece, by provider; every chosen provider has one. */
-  prices: ReadonlyMap<string, bigint>;
+export interface Negotiated {
+  /** In the order of the wants. */
+  choices: Choice[];
+  /** As they are known after asking; every chosen provider was asked within the age that an ask may have. */
+  facts: ReadonlyMap<string, ProviderFacts>;
 }
 
-async function askTerms(
+/**
+ * How often those chosen are asked and chosen anew without those whose terms do not suit. What was learnt is kept, so
+ * that the next try, a minute later, goes on from there.
+ */
+const MAX_PASSES = 20;
+/** Dials at once: more would make our own network the reason of time-outs. */
+const ASK_AT_ONCE = 16;
+
+/** What one choosing learns of providers on its way. */
+interface Learnt {
+  facts: Map<string, ProviderFacts>;
+  ruledOut: Map<string, Why>;
+  prepared: Set<string>;
+}
+
+async function noAnswer(
   deps: NegotiateDeps,
-  { policy, pieceBytes }: NegotiateInput,
-  provider: Provider,
-  signal: AbortSignal,
-): Promise<AskVerdict> {
-  const { peerId = '', multiaddrs } = provider;
-  const answer = await deps.transport.ask({ peerId, multiaddrs }, provider.id, signal);
-  signal.throwIfAborted();
-  if (answer.kind === 'answered') return judgeAsk({ ask: answer.ask, policy, provider: provider.id, pieceBytes });
+  provider: ProviderFacts,
+  answer: Exclude<AskAnswer, { kind: 'answered' }>,
+) {
   const waitMs = backOffMs(PROVIDER_BACK_OFF, provider.failures + 1, deps.random());
   await noteFailure(deps.db, provider.id, new Date(deps.clock.now().getTime() + waitMs));
   if (answer.kind === 'not-connected') await setStale(deps.db, provider.id);
   deps.log.warn({ provider: provider.id, why: answer.why }, 'provider.ask_failed');
-  return { kind: 'refused', reason: `it did not answer a request for its ask: ${answer.why}` };
+}
+
+/** Asks a provider for its terms, and keeps them. Answers the ask, or why the provider is out of question. */
+async function askTerms(
+  deps: NegotiateDeps,
+  provider: ProviderFacts,
+  signal: AbortSignal,
+): Promise<{ ask: StoredAsk | undefined } | Why> {
+  const { id, peerId = '', multiaddrs, transport } = provider;
+  const answer = await deps.transport.ask({ peerId, multiaddrs, transport }, id, signal);
+  signal.throwIfAborted();
+  if (answer.kind !== 'answered') {
+    await noAnswer(deps, provider, answer);
+    return { code: 'unreachable', reason: `it did not answer a request for its ask: ${answer.why}` };
+  }
+  const at = deps.clock.now();
+  await noteSeen(deps.db, id, { via: answer.via, agent: answer.agent, at });
+  if (answer.ask === undefined) {
+    await setAsk(deps.db, id, undefined);
+    return { ask: undefined };
+  }
+  const { miner, ...terms } = answer.ask;
+  if (miner !== id) return { code: 'ask', reason: `its ask is for another provider, ${miner}` };
+  const ask = { ...terms, at };
+  await setAsk(deps.db, id, ask);
+  return { ask };
+}
+
+/** Brings what is known of a chosen provider up to date: where it listens, and what it asks for. */
+async function prepare(deps: NegotiateDeps, learnt: Learnt, id: string, signal: AbortSignal): Promise<void> {
+  learnt.prepared.add(id);
+  const known = learnt.facts.get(id);
+  if (known === undefined) return;
+  const now = deps.clock.now();
+  const [resolved = known] = isStale(known, now) ? await refreshProviders(deps, [known], signal) : [known];
+  let facts: ProviderFacts = { ...known, ...resolved };
+  learnt.facts.set(id, facts);
+  if (facts.peerId === undefined || facts.multiaddrs.length === 0) return;
+  if (freshAsk(facts.ask, now) !== undefined) return;
+  const terms = await askTerms(deps, facts, signal);
+  if ('code' in terms) learnt.ruledOut.set(id, terms);
+  else facts = { ...facts, ask: terms.ask };
+  learnt.facts.set(id, facts);
+}
+
+/** Providers that nobody could place on the chain yet: without their sector size they are no candidates at all. */
+async function resolveNew(deps: NegotiateDeps, input: NegotiateInput, signal: AbortSignal): Promise<ProviderFacts[]> {
+  const now = deps.clock.now();
+  const isNew = ({ state, sectorBytes, resolvedAt, retryAt }: ProviderFacts) =>
+    state === 'enabled' && (sectorBytes === undefined || resolvedAt === undefined) && !(retryAt && retryAt > now);
+  const fresh = await refreshProviders(deps, input.providers.filter(isNew), signal);
+  const byId = new Map(fresh.map((provider) => [provider.id, provider]));
+  return input.providers.map((facts) => ({ ...facts, ...byId.get(facts.id) }));
 }
 
 /**
- * Chooses providers, asks those chosen for their terms, and chooses again without those whose terms do not suit. Asks a
- * provider at most once. A provider that does not answer rests, so that the next aggregate does not wait for it too.
+ * Chooses providers for all wants, brings those chosen up to date and asks them for their terms, and chooses again
+ * without those that do not suit. A provider is asked at most once, and not while its last ask is young. One that does
+ * not answer rests, so that the next aggregate does not wait for it too.
  */
 export async function negotiate(deps: NegotiateDeps, input: NegotiateInput, signal: AbortSignal): Promise<Negotiated> {
-  const byId = new Map(input.providers.map((provider) => [provider.id, provider]));
-  const draws = input.providers.map(() => deps.random());
-  const prices = new Map<string, bigint>();
-  const ruledOut = new Map<string, string>();
-  // Each pass asks at least one provider that was not asked before, or is the last.
-  for (;;) {
-    let drawn = 0;
-    const choice = choose({
-      ...input,
-      candidates: input.providers,
-      now: deps.clock.now(),
-      ruledOut,
-      random: () => draws[drawn++] ?? 0,
-    });
-    const unasked = choice.chosen.flatMap(({ provider }) => (prices.has(provider) ? [] : (byId.get(provider) ?? [])));
-    if (unasked.length === 0) return { ...choice, prices };
-    await Promise.all(
-      unasked.map(async (provider) => {
-        const terms = await askTerms(deps, input, provider, signal);
-        if (terms.kind === 'fine') prices.set(provider.id, terms.pricePerEpoch);
-        else ruledOut.set(provider.id, terms.reason);
-      }),
-    );
+  const seed = Math.floor(deps.random() * 2 ** 32);
+  const resolved = await resolveNew(deps, input, signal);
+  const learnt: Learnt = {
+    facts: new Map(resolved.map((facts) => [facts.id, facts])),
+    ruledOut: new Map(),
+    prepared: new Set(),
+  };
+  for (let pass = 1; ; pass += 1) {
+    const { facts, ruledOut, prepared } = learnt;
+    const choices = choose({ ...input, candidates: [...facts.values()], now: deps.clock.now(), seed, ruledOut });
+    const chosen = new Set(choices.flatMap((choice) => choice.chosen.map(({ provider }) => provider)));
+    const unprepared = [...chosen].filter((id) => !prepared.has(id));
+    if (unprepared.length === 0) return { choices, facts };
+    if (pass === MAX_PASSES) return { choices: onlyThose(choices, prepared), facts };
+    for (let at = 0; at < unprepared.length; at += ASK_AT_ONCE) {
+      const group = unprepared.slice(at, at + ASK_AT_ONCE);
+      await Promise.all(group.map((id) => prepare(deps, learnt, id, signal)));
+    }
   }
+}
+
+/** The choices without providers that were not asked yet. */
+function onlyThose(choices: readonly Choice[], asked: ReadonlySet<string>): Choice[] {
+  return choices.map((choice) => ({ ...choice, chosen: choice.chosen.filter(({ provider }) => asked.has(provider)) }));
 }

@@ -1,10 +1,16 @@
-import type { Kysely } from 'kysely';
-import type { DB } from '../../db/tables.ts';
-import type { Policy, PolicyTerms } from './policy.ts';
+import { sql, type Kysely, type Selectable } from 'kysely';
+import type { DB, Policies } from '../../db/tables.ts';
+import { LadingError } from '../../errors.ts';
+import { writeAudit, type Act } from '../audit.ts';
+import { changePolicy, type Policy, type PolicyTerms } from './policy.ts';
 
 /** The policy in force: the highest version. The first migration gives one, so there always is. */
 export async function findPolicy(db: Kysely<DB>): Promise<Policy> {
   const row = await db.selectFrom('policies').selectAll().orderBy('version', 'desc').limit(1).executeTakeFirstOrThrow();
+  return toPolicy(row);
+}
+
+function toPolicy(row: Selectable<Policies>): Policy {
   return {
     version: row.version,
     replicas: row.replicas,
@@ -14,6 +20,16 @@ export async function findPolicy(db: Kysely<DB>): Promise<Policy> {
     durationEpochs: Number(row.duration_epochs),
     startDelayEpochs: Number(row.start_delay_epochs),
     fastRetrieval: row.fast_retrieval,
+    maxPerOrg: row.max_per_org ?? undefined,
+    maxPerRegion: row.max_per_region ?? undefined,
+    allowProviders: row.allow_providers,
+    denyProviders: row.deny_providers,
+    maxInFlightBytes: row.max_in_flight_bytes ?? undefined,
+    maxProposalsPerHour: row.max_proposals_per_hour ?? undefined,
+    renewBeforeEpochs: Number(row.renew_before_epochs),
+    callOffAfterSeconds: row.call_off_after_seconds,
+    proposing: row.proposing,
+    offline: row.offline,
   };
 }
 
@@ -33,10 +49,53 @@ export async function insertPolicy(
       duration_epochs: BigInt(terms.durationEpochs),
       start_delay_epochs: BigInt(terms.startDelayEpochs),
       fast_retrieval: terms.fastRetrieval,
+      max_per_org: terms.maxPerOrg ?? null,
+      max_per_region: terms.maxPerRegion ?? null,
+      allow_providers: terms.allowProviders,
+      deny_providers: terms.denyProviders,
+      max_in_flight_bytes: terms.maxInFlightBytes ?? null,
+      max_proposals_per_hour: terms.maxProposalsPerHour ?? null,
+      renew_before_epochs: BigInt(terms.renewBeforeEpochs),
+      call_off_after_seconds: terms.callOffAfterSeconds,
+      proposing: terms.proposing,
+      offline: terms.offline,
       created_at: made.at,
       created_by: made.by,
     })
     .returning('version')
     .executeTakeFirstOrThrow();
   return { ...terms, version };
+}
+
+export interface PolicyChange extends Act {
+  /** `key=value`, by the names of `policy show`. */
+  pairs: string[];
+  /** The version that the caller looked at; a LadingError `POLICY_CHANGED` when another is in force. */
+  ifVersion?: number | undefined;
+  at: Date;
+}
+
+/**
+ * Changes some terms of the policy in force, with the audit row. Those who change it at the same time wait for each
+ * other, so that each change is made to what the one before has left, and none is lost.
+ */
+export async function replacePolicy(
+  db: Kysely<DB>,
+  { pairs, ifVersion, by, reason, at }: PolicyChange,
+): Promise<Policy> {
+  return await db.transaction().execute(async (trx) => {
+    await sql`select pg_advisory_xact_lock(hashtextextended('lading policy', 0))`.execute(trx);
+    const current = await findPolicy(trx);
+    if (ifVersion !== undefined && ifVersion !== current.version) {
+      throw new LadingError(
+        'POLICY_CHANGED',
+        `the policy is at version ${current.version} now, not ${ifVersion}: read it again, then change it`,
+        { details: { version: current.version } },
+      );
+    }
+    const policy = await insertPolicy(trx, changePolicy(current, pairs), { at, by });
+    const detail = { from: current.version, to: policy.version, changes: pairs };
+    await writeAudit(trx, { actor: by, action: 'policy.set', subject: 'policy', reason, detail, at });
+    return policy;
+  });
 }

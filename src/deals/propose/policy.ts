@@ -1,7 +1,7 @@
 import { BadInput } from '../../errors.ts';
-import { EPOCH_SECONDS } from '../../filecoin/epoch.ts';
+import { EPOCH_SECONDS } from '../../filecoin/networks.ts';
 import { MAX_DEAL_DURATION_EPOCHS, MIN_DEAL_DURATION_EPOCHS } from '../../filecoin/limits.ts';
-import { parseDurationMs } from '../../filecoin/units.ts';
+import { parseBytes, parseDurationMs } from '../../filecoin/units.ts';
 
 /** What we want of a deal. Prices are attoFIL per GiB per epoch. */
 export interface PolicyTerms {
@@ -12,6 +12,23 @@ export interface PolicyTerms {
   durationEpochs: number;
   startDelayEpochs: number;
   fastRetrieval: boolean;
+  /** Most replicas of one aggregate at one org (label, else owner on chain), and in one region; undefined: any number. */
+  maxPerOrg: number | undefined;
+  maxPerRegion: number | undefined;
+  /** `f0…`. When any are allowed by name, the others are not. */
+  allowProviders: string[];
+  denyProviders: string[];
+  /** Padded bytes of proposals to one provider that are not published yet; undefined: no cap. */
+  maxInFlightBytes: bigint | undefined;
+  maxProposalsPerHour: number | undefined;
+  /** A deal that ends within so many epochs gets its next generation; 0: none is renewed. */
+  renewBeforeEpochs: number;
+  /** A transfer that has not begun or does not move for so long is called off. */
+  callOffAfterSeconds: number;
+  /** False: nothing new is proposed; what is in flight goes on. */
+  proposing: boolean;
+  /** Providers bring the bytes in by hand. */
+  offline: boolean;
 }
 
 /** One version of the policy: never changed, only followed by the next. */
@@ -23,6 +40,16 @@ export interface Policy extends PolicyTerms {
 const MAX_REPLICAS = 100;
 /** 14 days: Boost refuses a start further away (MaxDealStartDelay; the same bound as policies_start_delay_sane). */
 const MAX_START_DELAY_EPOCHS = 40_320;
+/** 180 days: the shortest deal (the same bound as policies_renewal_sane). */
+const MAX_RENEW_BEFORE_EPOCHS = 518_400;
+/** A provider needs this long to answer at all (the same bound as policies_call_off_sane). */
+const MIN_CALL_OFF_SECONDS = 60;
+/** A month: no transfer that still lives stands still longer. */
+const MAX_CALL_OFF_SECONDS = 30 * 86_400;
+/** What an integer column holds; a rate beyond it is none. */
+const MAX_INTEGER = 2 ** 31 - 1;
+/** A list longer than this is a policy of allowing the others. */
+const MAX_LISTED_PROVIDERS = 1_000;
 /** numeric(40, 0) holds no more digits. */
 const MAX_PRICE_DIGITS = 39;
 
@@ -40,7 +67,44 @@ const fields: Record<string, Field> = {
   },
   start_delay: { key: 'startDelayEpochs', parse: (text) => wholeBetween(epochs(text), 1, MAX_START_DELAY_EPOCHS) },
   fast_retrieval: { key: 'fastRetrieval', parse: yesOrNo },
+  max_per_org: { key: 'maxPerOrg', parse: orNone((text) => wholeBetween(text, 1, MAX_REPLICAS)) },
+  max_per_region: { key: 'maxPerRegion', parse: orNone((text) => wholeBetween(text, 1, MAX_REPLICAS)) },
+  allow_providers: { key: 'allowProviders', parse: providerList },
+  deny_providers: { key: 'denyProviders', parse: providerList },
+  max_in_flight: { key: 'maxInFlightBytes', parse: orNone(someBytes) },
+  max_proposals_per_hour: { key: 'maxProposalsPerHour', parse: orNone((text) => wholeBetween(text, 1, MAX_INTEGER)) },
+  renew_before: { key: 'renewBeforeEpochs', parse: (text) => wholeBetween(epochs(text), 0, MAX_RENEW_BEFORE_EPOCHS) },
+  call_off_after: {
+    key: 'callOffAfterSeconds',
+    parse: (text) => wholeBetween(seconds(text), MIN_CALL_OFF_SECONDS, MAX_CALL_OFF_SECONDS),
+  },
+  proposing: { key: 'proposing', parse: yesOrNo },
+  offline: { key: 'offline', parse: yesOrNo },
 };
+
+const NONE = 'none';
+
+/** `none` takes a cap away. */
+function orNone<T>(parse: (text: string) => T): (text: string) => T | undefined {
+  return (text) => (text === NONE ? undefined : parse(text));
+}
+
+/** `f01000,f01001`, written with `f` or `t`; `none` or nothing for an empty list. Sorted, each once. */
+function providerList(text: string): string[] {
+  if (text === NONE || text === '') return [];
+  const ids = text.split(',').map((one) => one.trim());
+  const wrong = ids.find((id) => !/^[ft]0\d{1,18}$/.test(id));
+  if (wrong !== undefined) throw new Error(`must be provider ids such as f01000,f01001: '${wrong}' is none`);
+  const unique = [...new Set(ids.map((id) => `f${id.slice(1)}`))].sort();
+  if (unique.length > MAX_LISTED_PROVIDERS) throw new Error(`must be no more than ${MAX_LISTED_PROVIDERS} providers`);
+  return unique;
+}
+
+function someBytes(text: string): bigint {
+  const bytes = /^\d+$/.test(text) ? BigInt(text) : parseBytes(text);
+  if (bytes < 1n || bytes > BigInt(Number.MAX_SAFE_INTEGER)) throw new Error('must be a size such as 1TiB, above 0');
+  return bytes;
+}
 
 function wholeBetween(text: string, min: number, max: number): number {
   const value = Number(text);
@@ -66,6 +130,11 @@ function epochs(text: string): string {
   return /^\d+$/.test(text) ? text : String(Math.round(parseDurationMs(text) / (EPOCH_SECONDS * 1000)));
 }
 
+/** Seconds as a number, or a time such as `6h`. */
+function seconds(text: string): string {
+  return /^\d+$/.test(text) ? text : String(Math.round(parseDurationMs(text) / 1000));
+}
+
 function parsePair(pair: string): Partial<PolicyTerms> {
   const [name = '', ...rest] = pair.split('=');
   const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
@@ -83,7 +152,7 @@ function parsePair(pair: string): Partial<PolicyTerms> {
 
 /**
  * The terms `current` with the given `key=value` pairs changed (`replicas=1 verified=false max_price=…`), or a BadInput
- * `POLICY_INVALID` that names the pair and its bounds. `duration` and `start_delay` are epochs, or times such as `510d`.
+ * `POLICY_INVALID` that names the pair and its bounds. Spans of epochs are numbers, or times such as `510d`.
  */
 export function changePolicy(current: PolicyTerms, pairs: string[]): PolicyTerms {
   const changes = pairs.map(parsePair);
@@ -99,14 +168,20 @@ export function changePolicy(current: PolicyTerms, pairs: string[]): PolicyTerms
   return terms;
 }
 
+/** The terms alone, without the version of the policy that has them. */
 function pickTerms(from: PolicyTerms): PolicyTerms {
-  const { replicas, verified, maxPrice, maxVerifiedPrice, durationEpochs, startDelayEpochs, fastRetrieval } = from;
-  return { replicas, verified, maxPrice, maxVerifiedPrice, durationEpochs, startDelayEpochs, fastRetrieval };
+  const { version: _version, ...terms }: PolicyTerms & { version?: number } = from;
+  return terms;
+}
+
+function show(value: PolicyTerms[keyof PolicyTerms]): string {
+  if (Array.isArray(value)) return value.join(',') || NONE;
+  return value === undefined ? NONE : String(value);
 }
 
 /** The terms by the names that `policy set` takes, each as text. */
 export function showPolicy(terms: PolicyTerms): Record<string, string> {
-  return Object.fromEntries(Object.entries(fields).map(([name, { key }]) => [name, String(terms[key])]));
+  return Object.fromEntries(Object.entries(fields).map(([name, { key }]) => [name, show(terms[key])]));
 }
 
 /** The highest price we pay: attoFIL per GiB per epoch. */

@@ -27,6 +27,38 @@ export async function findSealedPiece(db: Kysely<DB>, aggregateId: bigint): Prom
   return { aggregateId: row.id, pieceCid, pieceBytes, carBytes, batchRoot };
 }
 
+/** What stands against proposing a piece at all. */
+export interface Proposable extends SealedPiece {
+  /** Its bytes are not kept any more. */
+  released: boolean;
+  /** Every upload in it was given up by all of its owners. */
+  unowned: boolean;
+}
+
+/** True of an aggregate `a` in which nobody owns anything any more. */
+const isUnowned = sql<boolean>`(exists (select from placements p where p.aggregate_id = a.id) and not exists (
+  select from placements p join upload_owners o on o.upload_id = p.upload_id
+  where p.aggregate_id = a.id and o.ended_at is null))`;
+
+/** Those of the aggregates that are sealed. */
+export async function listProposable(db: Kysely<DB>, aggregateIds: readonly bigint[]): Promise<Proposable[]> {
+  const rows = await db
+    .selectFrom('aggregates as a')
+    .select(['a.id', 'a.piece_cid', 'a.piece_bytes', 'a.car_bytes', 'a.batch_root', 'a.released_at'])
+    .select(isUnowned.as('unowned'))
+    .where('a.id', 'in', [...aggregateIds])
+    .where('a.state', '=', 'sealed')
+    .orderBy('a.id')
+    .execute();
+  return rows.map((row) => {
+    const { piece_cid: pieceCid, piece_bytes: pieceBytes, car_bytes: carBytes, batch_root: batchRoot } = row;
+    if (pieceCid === null || pieceBytes === null || carBytes === null || batchRoot === null)
+      throw new Error(`aggregate ${row.id} is sealed without a piece`);
+    const piece = { aggregateId: row.id, pieceCid, pieceBytes, carBytes, batchRoot };
+    return { ...piece, released: row.released_at !== null, unowned: row.unowned };
+  });
+}
+
 /** A deal of an aggregate as proposing sees it, whatever became of it. */
 export interface PastDeal {
   id: string;
@@ -35,29 +67,37 @@ export interface PastDeal {
   provider: string;
   state: DealState;
   policyVersion: number;
+  endEpoch: number;
   reasonCode: string | undefined;
   settledAt: Date | undefined;
 }
 
-/** Every deal ever signed for an aggregate, oldest first. */
-export async function listDealsOfAggregate(db: Kysely<DB>, aggregateId: bigint): Promise<PastDeal[]> {
+/** Every deal ever signed for the aggregates, by aggregate, oldest first. */
+export async function listPastDeals(
+  db: Kysely<DB>,
+  aggregateIds: readonly bigint[],
+): Promise<ReadonlyMap<bigint, PastDeal[]>> {
   const rows = await db
     .selectFrom('deals')
-    .select(['id', 'slot', 'generation', 'provider_id', 'state', 'policy_version', 'reason_code', 'settled_at'])
-    .where('aggregate_id', '=', aggregateId)
+    .select(['id', 'aggregate_id', 'slot', 'generation', 'provider_id', 'state', 'policy_version'])
+    .select(['end_epoch', 'reason_code', 'settled_at'])
+    .where('aggregate_id', 'in', [...aggregateIds])
     .orderBy('created_at')
     .orderBy('slot')
     .execute();
-  return rows.map((row) => ({
+  const toPast = (row: (typeof rows)[number]): PastDeal => ({
     id: row.id,
     slot: row.slot,
     generation: row.generation,
     provider: row.provider_id,
     state: row.state,
     policyVersion: row.policy_version,
+    endEpoch: Number(row.end_epoch),
     reasonCode: row.reason_code ?? undefined,
     settledAt: row.settled_at ?? undefined,
-  }));
+  });
+  const grouped = Map.groupBy(rows, (row) => row.aggregate_id);
+  return new Map([...grouped].map(([id, deals]) => [id, deals.map(toPast)]));
 }
 
 /** A signed proposal, ready to be committed. `signedProposal` is the CBOR of its ClientDealProposal. */
@@ -72,6 +112,7 @@ export interface NewDeal {
   signedProposal: Uint8Array;
   proposalCid: string;
   verified: boolean;
+  offline: boolean;
   startEpoch: number;
   endEpoch: number;
   pricePerEpoch: bigint;
@@ -94,6 +135,7 @@ export async function insertSigned(trx: Kysely<DB>, jobs: Jobs, deal: NewDeal, a
       signed_proposal: Buffer.from(deal.signedProposal),
       proposal_cid: deal.proposalCid,
       verified: deal.verified,
+      offline: deal.offline,
       start_epoch: BigInt(deal.startEpoch),
       end_epoch: BigInt(deal.endEpoch),
       price_per_epoch: deal.pricePerEpoch.toString(),
@@ -112,14 +154,28 @@ export async function lockClient(trx: Kysely<DB>, client: string): Promise<void>
   await sql`select pg_advisory_xact_lock(hashtextextended(${`lading client ${client}`}, 0))`.execute(trx);
 }
 
+/** What a plan was made by. */
+export interface PlannedBy {
+  policyVersion: number;
+  providers: string[];
+  aggregateId: bigint;
+  /** Ids of the live deals of the aggregate. */
+  liveDeals: readonly string[];
+}
+
 /**
- * Is what was planned by still so: the policy in force, and every one of these providers enabled? Held until the
- * transaction ends, so that whoever pauses a provider finds either no new deal or all of them.
+ * Is what was planned by still so: the policy in force, the live deals of the aggregate, and every one of these providers
+ * enabled? Held until the transaction ends, so that whoever pauses a provider finds either no new deal or all of them.
  */
-export async function holdPlan(
-  trx: Kysely<DB>,
-  plan: { policyVersion: number; providers: string[] },
-): Promise<boolean> {
+export async function holdPlan(trx: Kysely<DB>, plan: PlannedBy): Promise<boolean> {
+  const live = await trx
+    .selectFrom('deals')
+    .select('id')
+    .where('aggregate_id', '=', plan.aggregateId)
+    .where('state', 'in', liveStates)
+    .execute();
+  const liveIds = live.map(({ id }) => id).sort();
+  if (liveIds.join() !== [...plan.liveDeals].sort().join()) return false;
   const newest = await trx
     .selectFrom('policies')
     .select((eb) => eb.fn.max('version').as('version'))
@@ -144,7 +200,8 @@ export interface Reserved {
 
 /**
  * What this client's proposals may still take from the balance that the chain shows at `headEpoch`: those that could
- * still be published, and those published too late for that balance to show it.
+ * still be published (those called off too, until their start is final), and those published too late for that balance to
+ * show it.
  */
 export async function sumReserved(db: Kysely<DB>, client: string, headEpoch: number): Promise<Reserved> {
   const row = await db
@@ -161,18 +218,50 @@ export async function sumReserved(db: Kysely<DB>, client: string, headEpoch: num
   return { escrow: BigInt(row.escrow), datacapBytes: BigInt(row.datacap) };
 }
 
-/** Sealed aggregates with fewer live deals than the policy in force asks for, oldest first: for the same sweep. */
-export async function listAggregatesShortOfDeals(db: Kysely<DB>, limit: number): Promise<bigint[]> {
-  const live = sql<bigint>`(select count(distinct slot) from deals where deals.aggregate_id = aggregates.id
-    and deals.state::text in (${sql.join([...liveStates])})
-    and deals.slot < (select replicas from policies order by version desc limit 1))`;
-  const rows = await db
-    .selectFrom('aggregates')
-    .select('id')
-    .where('state', '=', 'sealed')
-    .where(live, '<', sql<bigint>`(select replicas from policies order by version desc limit 1)`)
-    .orderBy('id')
-    .limit(limit)
-    .execute();
+/**
+ * Sealed aggregates with fewer live deals than the policy in force asks for, oldest first: for the same sweep. Left out:
+ * those whose bytes were released, those that nobody owns any more, and all while the policy proposes nothing.
+ */
+export async function listAggregatesShortOfDeals(db: Kysely<DB>, limit: number, afterId = 0n): Promise<bigint[]> {
+  const { rows } = await sql<{ id: bigint }>`
+    with policy as (select replicas, proposing from policies order by version desc limit 1)
+    select a.id from aggregates a, policy
+    where policy.proposing and a.state = 'sealed' and a.released_at is null and a.id > ${afterId}
+      and (select count(distinct d.slot) from deals d where d.aggregate_id = a.id
+        and d.state::text in (${sql.join([...liveStates])}) and d.slot < policy.replicas) < policy.replicas
+      and not ${isUnowned}
+    order by a.id limit ${limit}`.execute(db);
   return rows.map(({ id }) => id);
+}
+
+/** A running deal, as far as its renewal goes. */
+export interface EndingDeal {
+  dealId: string;
+  aggregateId: bigint;
+  slot: number;
+  endEpoch: number;
+}
+
+/**
+ * Active deals that end by `endsBy` and are the last of their slot, in aggregates whose bytes are kept and owned; by end,
+ * those after the given one.
+ */
+export async function listEnding(
+  db: Kysely<DB>,
+  { endsBy, after, limit }: { endsBy: number; after?: EndingDeal | undefined; limit: number },
+): Promise<EndingDeal[]> {
+  const { endEpoch, dealId } = after ?? { endEpoch: -1, dealId: '00000000-0000-0000-0000-000000000000' };
+  const { rows } = await sql<{ id: string; aggregate_id: bigint; slot: number; end_epoch: bigint }>`
+    select d.id, d.aggregate_id, d.slot, d.end_epoch from deals d join aggregates a on a.id = d.aggregate_id
+    where d.state = 'active' and d.end_epoch <= ${endsBy} and (d.end_epoch, d.id) > (${endEpoch}, ${dealId}::uuid)
+      and a.released_at is null and not ${isUnowned}
+      and not exists (select from deals n where n.aggregate_id = d.aggregate_id and n.slot = d.slot
+        and n.state::text in (${sql.join([...liveStates])}) and n.end_epoch > d.end_epoch)
+    order by d.end_epoch, d.id limit ${limit}`.execute(db);
+  return rows.map((row) => ({
+    dealId: row.id,
+    aggregateId: row.aggregate_id,
+    slot: row.slot,
+    endEpoch: Number(row.end_epoch),
+  }));
 }

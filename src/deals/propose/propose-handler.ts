@@ -1,12 +1,13 @@
 import { describeError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { proposeAggregate, type ProposeChain, type ProposeDeps, type ProposeOutcome } from './propose.ts';
-import type { Wallet } from '../wallet.ts';
+import { proposeAggregates, type ProposeChain, type ProposeDeps, type ProposeOutcome } from './propose.ts';
+import type { Wallet } from '../wallet/wallet.ts';
 
 function report(log: Log, aggregateId: string, outcome: ProposeOutcome): void {
   if (outcome.kind === 'nothing-to-do') return;
   if (outcome.kind === 'signed')
     log.info({ aggregateId, dealIds: outcome.dealIds, waiting: outcome.waiting }, 'propose.signed');
+  else if (outcome.kind === 'failed') log.warn({ aggregateId, error: describeError(outcome.error) }, 'propose.failed');
   else log.warn({ aggregateId, reason: outcome.reason }, 'propose.waiting');
 }
 
@@ -28,14 +29,11 @@ export function createProposeHandler(deps: ProposeHandlerDeps) {
       saidOff = true;
       return;
     }
-    const failures: Error[] = [];
-    for (const aggregateId of new Set(jobs.map((job) => job.aggregateId))) {
-      try {
-        report(log, aggregateId, await proposeAggregate({ ...deps, chain, wallet }, BigInt(aggregateId), signal));
-      } catch (error) {
-        log.warn({ aggregateId, error: describeError(error) }, 'propose.failed');
-        failures.push(error instanceof Error ? error : new Error(String(error)));
-      }
+    const ids = [...new Set(jobs.map(({ aggregateId }) => aggregateId))].map(BigInt);
+    const failures: unknown[] = [];
+    for (const [id, outcome] of await proposeAggregates({ ...deps, chain, wallet }, ids, signal)) {
+      report(log, id.toString(), outcome);
+      if (outcome.kind === 'failed') failures.push(outcome.error);
     }
     if (failures.length > 0) throw new AggregateError(failures, failures.map(describeError).join('; '));
   };

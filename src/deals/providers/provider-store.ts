@@ -1,7 +1,23 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
 import type { AddressSource, DB, Providers, ProviderState } from '../../db/tables.ts';
+import type { Via } from '../transport/transport.ts';
 
-export interface Provider {
+/** What a provider asked for when it was last asked. Prices are attoFIL per GiB per epoch, sizes padded bytes. */
+export interface StoredAsk {
+  price: bigint;
+  verifiedPrice: bigint;
+  minPieceBytes: bigint;
+  maxPieceBytes: bigint;
+  at: Date;
+}
+
+/** Who runs it and where, by an operator's word; undefined: nobody said. */
+export interface ProviderLabels {
+  org: string | undefined;
+  region: string | undefined;
+}
+
+export interface Provider extends ProviderLabels {
   /** `f0…` */
   id: string;
   state: ProviderState;
@@ -16,12 +32,33 @@ export interface Provider {
   /** Not asked before. */
   retryAt: Date | undefined;
   failures: number;
+  /** The software it said it is. */
+  agent: string | undefined;
+  /** When it last answered anything. */
+  seenAt: Date | undefined;
+  /** The way that worked last, and when. */
+  transport: Via | undefined;
+  transportAt: Date | undefined;
+  ask: StoredAsk | undefined;
 }
 
 /** More providers than the network has; a list longer than this is a fault. */
 const MAX_PROVIDERS = 10_000;
 
-function toProvider(row: Selectable<Providers>): Provider {
+function toAsk(row: Selectable<Providers>): StoredAsk | undefined {
+  const { ask_price: price, ask_verified_price: verifiedPrice, ask_at: at } = row;
+  const { ask_min_piece_bytes: minPieceBytes, ask_max_piece_bytes: maxPieceBytes } = row;
+  if (price === null || verifiedPrice === null || at === null) return undefined;
+  if (minPieceBytes === null || maxPieceBytes === null) return undefined;
+  return { price: BigInt(price), verifiedPrice: BigInt(verifiedPrice), minPieceBytes, maxPieceBytes, at };
+}
+
+/** A constraint of the table allows these words alone. */
+function toTransport(text: string | null): Via | undefined {
+  return text === 'libp2p' || text === 'https' ? text : undefined;
+}
+
+export function toProvider(row: Selectable<Providers>): Provider {
   return {
     id: row.id,
     state: row.state,
@@ -35,6 +72,13 @@ function toProvider(row: Selectable<Providers>): Provider {
     resolveError: row.resolve_error ?? undefined,
     retryAt: row.retry_at ?? undefined,
     failures: row.failures,
+    org: row.org ?? undefined,
+    region: row.region ?? undefined,
+    agent: row.agent ?? undefined,
+    seenAt: row.seen_at ?? undefined,
+    transport: toTransport(row.transport),
+    transportAt: row.transport_at ?? undefined,
+    ask: toAsk(row),
   };
 }
 
@@ -42,11 +86,21 @@ export interface NewProvider {
   id: string;
   /** Given by an operator: they win over the chain's. */
   manual: { peerId: string; multiaddrs: string[] } | undefined;
+  /** Those given replace those known. */
+  labels?: Partial<ProviderLabels>;
   at: Date;
 }
 
-/** Adds a provider, or enables it again and replaces its addresses when it is known. */
-export async function insertProvider(db: Kysely<DB>, { id, manual, at }: NewProvider): Promise<Provider> {
+const NO_ASK = {
+  ask_price: null,
+  ask_verified_price: null,
+  ask_min_piece_bytes: null,
+  ask_max_piece_bytes: null,
+  ask_at: null,
+};
+
+/** Adds a provider, or enables it again and replaces its addresses when it is known: what it asked for is asked anew. */
+export async function insertProvider(db: Kysely<DB>, { id, manual, labels = {}, at }: NewProvider): Promise<Provider> {
   const address = {
     state: 'enabled' as const,
     address_source: manual === undefined ? ('chain' as const) : ('manual' as const),
@@ -56,6 +110,8 @@ export async function insertProvider(db: Kysely<DB>, { id, manual, at }: NewProv
     resolve_error: null,
     retry_at: null,
     failures: 0,
+    ...NO_ASK,
+    ...labelColumns(labels),
   };
   const row = await db
     .insertInto('providers')
@@ -64,6 +120,10 @@ export async function insertProvider(db: Kysely<DB>, { id, manual, at }: NewProv
     .returningAll()
     .executeTakeFirstOrThrow();
   return toProvider(row);
+}
+
+function labelColumns({ org, region }: Partial<ProviderLabels>) {
+  return { ...(org !== undefined && { org: org || null }), ...(region !== undefined && { region: region || null }) };
 }
 
 /** Every provider that was not removed, by id. */
@@ -146,4 +206,55 @@ export async function noteSuccess(db: Kysely<DB>, id: string): Promise<void> {
     .where('id', '=', id)
     .where('failures', '>', 0)
     .execute();
+}
+
+/** Sets the labels given; an empty one is taken away. False when there is no such provider. */
+export async function setLabels(db: Kysely<DB>, id: string, labels: Partial<ProviderLabels>): Promise<boolean> {
+  const columns = labelColumns(labels);
+  const { numUpdatedRows } = await db.updateTable('providers').set(columns).where('id', '=', id).executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+/** An answer of the provider: by which way it came, and what software it said it is, where known. */
+export interface Seen {
+  via?: Via | undefined;
+  agent?: string | undefined;
+  at: Date;
+}
+
+/** Software names itself in a few words; longer text is no name. */
+const MAX_AGENT_CHARS = 200;
+
+/** The provider answered something, be it a refusal: when, by which way, and as what software. Never goes back in time. */
+export async function noteSeen(db: Kysely<DB>, id: string, { via, agent, at }: Seen): Promise<void> {
+  await db
+    .updateTable('providers')
+    .set({
+      seen_at: at,
+      ...(via !== undefined && { transport: via, transport_at: at }),
+      ...(agent !== undefined && {
+        agent: agent
+          .replaceAll(/\p{Cc}/gu, ' ')
+          .slice(0, MAX_AGENT_CHARS)
+          .toWellFormed(),
+      }),
+    })
+    .where('id', '=', id)
+    .where((eb) => eb.or([eb('seen_at', 'is', null), eb('seen_at', '<=', at)]))
+    .execute();
+}
+
+/** Keeps what the provider asks for, or that it has no ask. */
+export async function setAsk(db: Kysely<DB>, id: string, ask: StoredAsk | undefined): Promise<void> {
+  const columns =
+    ask === undefined
+      ? NO_ASK
+      : {
+          ask_price: ask.price.toString(),
+          ask_verified_price: ask.verifiedPrice.toString(),
+          ask_min_piece_bytes: ask.minPieceBytes,
+          ask_max_piece_bytes: ask.maxPieceBytes,
+          ask_at: ask.at,
+        };
+  await db.updateTable('providers').set(columns).where('id', '=', id).execute();
 }

@@ -6,6 +6,8 @@ import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { BadInput, describeError } from '../../errors.ts';
 import { formatAddress, parseAddress } from '../../filecoin/address.ts';
+import { writeAudit, type Act } from '../audit.ts';
+import { parseLabels } from './change-provider.ts';
 import { findProvider, insertProvider, setResolved, setResolveError, type Provider } from './provider-store.ts';
 
 export interface ProviderDeps {
@@ -61,21 +63,39 @@ export interface AddProvider {
   id: string;
   peerId?: string | undefined;
   multiaddrs?: string[] | undefined;
+  org?: string | undefined;
+  region?: string | undefined;
+  /** Who adds it; the service itself when nobody does, as in a demo. */
+  act?: Act | undefined;
 }
 
 /** Registers a provider, or enables it again, and resolves it at once when there is a chain; an error is kept in its row. */
 export async function addProvider(deps: ProviderDeps, given: AddProvider): Promise<Provider> {
   const id = parseProviderId(given.id);
   const manual = parseManualAddress(given.peerId, given.multiaddrs ?? []);
-  const provider = await insertProvider(deps.db, { id, manual, at: deps.clock.now() });
-  return resolveProvider(deps, provider);
+  const labels = parseLabels(given);
+  const at = deps.clock.now();
+  const { by, reason } = given.act ?? { by: 'service' };
+  const provider = await deps.db.transaction().execute(async (trx) => {
+    await writeAudit(trx, {
+      actor: by,
+      action: 'provider.add',
+      subject: id,
+      reason,
+      detail: { ...manual, ...labels },
+      at,
+    });
+    return await insertProvider(trx, { id, manual, labels, at });
+  });
+  // An operator waits for it; each endpoint has its own time limit.
+  return resolveProvider(deps, provider, new AbortController().signal);
 }
 
 /** Reads what the chain says of a provider (StateMinerInfo) into its row; a failure is kept there, and nothing thrown. */
 async function resolveProvider(
   { db, chain, clock }: ProviderDeps,
   provider: Provider,
-  signal?: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Provider> {
   if (chain === undefined) return provider;
   try {
@@ -89,13 +109,14 @@ async function resolveProvider(
     await setResolved(db, provider.id, seen, clock.now());
   } catch (error) {
     // Our own stop is no fault of the provider.
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     await setResolveError(db, provider.id, describeError(error));
   }
   return (await findProvider(db, provider.id)) ?? provider;
 }
 
-function isStale(provider: Provider, now: Date): boolean {
+/** Were its addresses read too long ago, or never? */
+export function isStale(provider: Provider, now: Date): boolean {
   return provider.resolvedAt === undefined || now.getTime() - provider.resolvedAt.getTime() > RESOLVE_MAX_AGE_MS;
 }
 

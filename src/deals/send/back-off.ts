@@ -24,3 +24,12 @@ export function backOffMs({ firstMs, maxMs }: BackOff, failures: number, random:
   const doublings = Math.min(Math.max(failures - 1, 0), MAX_DOUBLINGS);
   return Math.round(Math.min(firstMs * 2 ** doublings, maxMs) * (1 - random / 4));
 }
+
+/** The first wait between two questions for a deal's status, and the longest: providers publish within an hour or two. */
+const STATUS_WAIT: BackOff = { firstMs: 2 * 60_000, maxMs: 2 * 3_600_000 };
+
+/** Milliseconds until a deal's status is asked next: half its age, so that an old deal costs next to nothing. */
+export function statusWaitMs(ageMs: number, random: number): number {
+  const { firstMs, maxMs } = STATUS_WAIT;
+  return Math.round(Math.min(Math.max(ageMs / 2, firstMs), maxMs) * (1 - random / 4));
+}

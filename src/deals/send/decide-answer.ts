@@ -1,5 +1,5 @@
 import { classifyRefusal, type Refused } from './refusals.ts';
-import type { ProposeAnswer, StatusAnswer } from './transport.ts';
+import type { ProposeAnswer, StatusAnswer } from '../transport/transport.ts';
 
 /** A proposal as it stood before this attempt. */
 export interface Attempted {

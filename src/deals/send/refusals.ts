@@ -73,6 +73,12 @@ const rules: Rule[] = (
       'deal',
       /^(server error: get deal transfer host|failed to de-serialize transport params)/,
     ],
+    [
+      'proposal_unreadable',
+      'bug',
+      'deal',
+      /^(json\.Marshal|get proposal CID|marshal client signature|address\.IDFromAddress|cbor marshal label|failed to marshal headers)/,
+    ],
     ['libp2p_urls_unsupported', 'bug', 'deal', /^libp2p URLs are not supported/],
     ['mode_refused', 'permanent', 'provider', /^miner is not (considering|accepting) \S+ storage deals/, 'after'],
     ['mode_refused', 'permanent', 'provider', /^(offline|online) deals are not allowed/],
@@ -88,6 +94,8 @@ const rules: Rule[] = (
       /^deal rejected (due to backpressure|as cumulative size|as .*deals per hour)/,
     ],
     ['filter_unavailable', 'later', 'provider', /CIDGravity service is not available/i],
+    // Curio hides behind these words that price or size do not suit its ask, which is read before each proposal.
+    ['filters_failed', 'later', 'provider', /^internal server error: failed to apply filters/],
     [
       'provider_error',
       'later',

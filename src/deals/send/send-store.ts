@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { DB, DealState, Json } from '../../db/tables.ts';
 import type { Jobs } from '../../jobs.ts';
+import { moveDeal } from '../move-deal.ts';
 import { findSealedPiece, type SealedPiece } from '../propose/proposal-store.ts';
 
 /** What sending one proposal needs, read in one query. */
@@ -11,9 +12,13 @@ export interface DealToSend {
   state: DealState;
   attempts: number;
   maybeReceived: boolean;
+  /** Nobody sends before. */
+  nextAttemptAt: Date | undefined;
   startEpoch: number;
   signedProposal: Uint8Array;
   fastRetrieval: boolean;
+  /** Its provider brings the bytes in by hand. */
+  offline: boolean;
   piece: SealedPiece;
 }
 
@@ -35,9 +40,11 @@ export async function findDealToSend(db: Kysely<DB>, id: string): Promise<DealTo
     state: row.state,
     attempts: row.attempts,
     maybeReceived: row.maybe_received,
+    nextAttemptAt: row.next_attempt_at ?? undefined,
     startEpoch: Number(row.start_epoch),
     signedProposal: row.signed_proposal,
     fastRetrieval: row.fast_retrieval,
+    offline: row.offline,
     piece,
   };
 }
@@ -51,21 +58,22 @@ export async function beginAttempt(
   deal: DealToSend,
   { at, leaseUntil }: { at: Date; leaseUntil: Date },
 ): Promise<boolean> {
-  return await db.transaction().execute(async (trx) => {
-    const { numUpdatedRows } = await trx
-      .updateTable('deals')
-      .set({ attempts: deal.attempts + 1, maybe_received: true, next_attempt_at: leaseUntil })
-      .$if(deal.state === 'signed', (update) => update.set({ state: 'sent', changed_at: at }))
-      .where('id', '=', deal.id)
-      .where('state', '=', deal.state)
-      .where('attempts', '=', deal.attempts)
-      .executeTakeFirst();
-    if (numUpdatedRows === 0n) return false;
-    if (deal.state === 'signed') {
-      await trx.insertInto('events').values({ at, deal_id: deal.id, from_state: 'signed', to_state: 'sent' }).execute();
-    }
-    return true;
-  });
+  const columns = { attempts: deal.attempts + 1, maybe_received: true, next_attempt_at: leaseUntil };
+  if (deal.state === 'signed') {
+    return await db
+      .transaction()
+      .execute((trx) =>
+        moveDeal(trx, { id: deal.id, from: 'signed', to: 'sent', at, ifAttempts: deal.attempts, columns }),
+      );
+  }
+  const { numUpdatedRows } = await db
+    .updateTable('deals')
+    .set(columns)
+    .where('id', '=', deal.id)
+    .where('state', '=', deal.state)
+    .where('attempts', '=', deal.attempts)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 /** Leaves the deal in sent, to be tried again at `nextAttemptAt`, with the job that does it. */
@@ -76,7 +84,12 @@ export async function postponeAttempt(
 ): Promise<void> {
   const { numUpdatedRows } = await trx
     .updateTable('deals')
-    .set({ next_attempt_at: next.nextAttemptAt, maybe_received: next.maybeReceived })
+    .set({
+      next_attempt_at: next.nextAttemptAt,
+      maybe_received: next.maybeReceived,
+      // What cannot be resent any more can still be asked about.
+      ...(next.maybeReceived && { next_status_at: next.nextAttemptAt }),
+    })
     .where('id', '=', next.dealId)
     .where('state', '=', 'sent')
     .where('attempts', '=', next.attempts)
@@ -100,19 +113,9 @@ export async function callOffUnsent(
   deal: DealToSend,
   { text, at }: { text: string; at: Date },
 ): Promise<boolean> {
-  const reason = 'called_off';
+  const reason = { code: 'called_off', text };
   return await db.transaction().execute(async (trx) => {
-    const { numUpdatedRows } = await trx
-      .updateTable('deals')
-      .set({ state: 'abandoned', reason_code: reason, reason_text: text, settled_at: at, changed_at: at })
-      .where('id', '=', deal.id)
-      .where('state', '=', 'signed')
-      .executeTakeFirst();
-    if (numUpdatedRows === 0n) return false;
-    await trx
-      .insertInto('events')
-      .values({ at, deal_id: deal.id, from_state: 'signed', to_state: 'abandoned', reason_code: reason, detail: text })
-      .execute();
+    if (!(await moveDeal(trx, { id: deal.id, from: 'signed', to: 'abandoned', at, reason }))) return false;
     await jobs.send(trx, 'propose', { aggregateId: deal.aggregateId.toString() });
     return true;
   });
@@ -134,41 +137,35 @@ export interface DealAnswer {
  * is a yes, whatever else is out; a no ends nothing while a later attempt, whose bytes the provider may take, is out.
  */
 export async function settleAnswer(trx: Kysely<DB>, answer: DealAnswer, at: Date): Promise<boolean> {
-  const rejected = answer.to === 'rejected';
-  const { numUpdatedRows } = await trx
-    .updateTable('deals')
-    .set({ state: answer.to, changed_at: at, next_attempt_at: null })
-    .$if(rejected, (update) =>
-      update.set({ reason_code: answer.reasonCode ?? null, reason_text: answer.text, settled_at: at }),
-    )
-    .where('id', '=', answer.dealId)
-    .where('state', '=', 'sent')
-    .$if(rejected, (update) => update.where('attempts', '=', answer.attempts))
-    .executeTakeFirst();
-  if (numUpdatedRows === 0n) return false;
-  await trx
-    .insertInto('events')
-    .values({
-      at,
-      deal_id: answer.dealId,
-      from_state: 'sent',
-      to_state: answer.to,
-      reason_code: answer.reasonCode ?? null,
-      detail: answer.text,
-      evidence: answer.evidence,
-    })
-    .execute();
-  return true;
+  const { dealId: id, to, attempts, text, evidence } = answer;
+  const reason = { code: answer.reasonCode ?? null, text };
+  return await moveDeal(trx, {
+    id,
+    from: 'sent',
+    to,
+    at,
+    reason,
+    evidence,
+    ...(to === 'rejected' && { ifAttempts: attempts }),
+  });
 }
 
-/** Proposals that are due to be sent, oldest first: for the sweep that re-sends lost jobs. */
-export async function listDealsToSend(db: Kysely<DB>, now: Date, limit: number): Promise<string[]> {
+/** Before all ids. */
+const FIRST_UUID = '00000000-0000-0000-0000-000000000000';
+
+/** Proposals that are due to be sent, by id after the given one: for the sweep that re-sends lost jobs. */
+export async function listDealsToSend(
+  db: Kysely<DB>,
+  now: Date,
+  { limit, afterId = FIRST_UUID }: { limit: number; afterId?: string | undefined },
+): Promise<string[]> {
   const rows = await db
     .selectFrom('deals')
     .select('id')
     .where('state', 'in', ['signed', 'sent'])
     .where((eb) => eb.or([eb('next_attempt_at', 'is', null), eb('next_attempt_at', '<=', now)]))
-    .orderBy('created_at')
+    .where('id', '>', afterId)
+    .orderBy('id')
     .limit(limit)
     .execute();
   return rows.map(({ id }) => id);

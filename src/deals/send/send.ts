@@ -3,15 +3,15 @@ import type { Chain } from '../../chain/chain.ts';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { describeError } from '../../errors.ts';
-import { parseCid } from '../../filecoin/cid.ts';
-import { encodeDealParams, encodeDealStatusRequest, httpTransferParams, uuidBytes } from '../../filecoin/mk12.ts';
 import type { Jobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
+import { isHeld, leaseEnd, whileLeased } from './attempt-lease.ts';
 import { backOffMs, PROVIDER_BACK_OFF, PROVIDER_REST_MS, RESEND_BACK_OFF } from './back-off.ts';
+import { dealParams } from './deal-params.ts';
 import { decideAnswer, decideStatus, decideUnreached, type Attempted, type SettleStep } from './decide-answer.ts';
 import type { PieceTokens } from './piece-token.ts';
-import { findProvider, noteFailure, noteSuccess, setStale, type Provider } from '../providers/provider-store.ts';
-import { refreshProviders } from '../providers/providers.ts';
+import { noteFailure, noteSuccess, setStale, type Provider } from '../providers/provider-store.ts';
+import { askStatus, noteHeard, readProvider, targetOf } from './reach-provider.ts';
 import {
   beginAttempt,
   callOffUnsent,
@@ -21,8 +21,9 @@ import {
   settleAnswer,
   type DealToSend,
 } from './send-store.ts';
-import type { ProviderTarget, StatusAnswer, Transport } from './transport.ts';
-import type { Wallet } from '../wallet.ts';
+import { storableText } from './storable-text.ts';
+import type { ProviderTarget, Transport } from '../transport/transport.ts';
+import type { Wallet } from '../wallet/wallet.ts';
 
 export interface SendDeps {
   db: Kysely<DB>;
@@ -45,61 +46,14 @@ export type SendOutcome =
   | 'past-start'
   | 'called-off'
   | 'overtaken'
+  /** Another attempt is out, or the next one is not due: a job comes back then. */
+  | 'held'
   | 'accepted'
   | 'rejected'
   | 'later';
 
-/** Longer than dialing, writing, reading and one status question together may take: the sweep waits that long. */
-const ATTEMPT_LEASE_MS = 180_000;
 /** It takes hours until a start is final and the watch ends the deal: no sweep needs to find it every half minute. */
 const PAST_START_REST_MS = 30 * 60_000;
-/** A provider's words are kept, but not a novel. */
-const MAX_TEXT_CHARS = 2_000;
-
-/** DealParams of mk/1.2.1. The ClientDealProposal is byte for byte the committed one; only Transfer is made afresh. */
-function dealParams(
-  deal: DealToSend,
-  { publicUrl, pieceTokens }: Pick<SendDeps, 'publicUrl' | 'pieceTokens'>,
-): Uint8Array {
-  const { piece } = deal;
-  return encodeDealParams({
-    dealUuid: deal.id,
-    transfer: {
-      type: 'http',
-      clientId: '',
-      params: httpTransferParams({
-        url: `${publicUrl}/piece/${piece.pieceCid}`,
-        headers: { Authorization: `Bearer ${pieceTokens.tokenFor(deal.id)}` },
-      }),
-      sizeBytes: Number(piece.carBytes),
-    },
-    isOffline: false,
-    dealDataRoot: parseCid(piece.batchRoot),
-    skipIpniAnnounce: !deal.fastRetrieval,
-    signedProposal: deal.signedProposal,
-    removeUnsealedCopy: !deal.fastRetrieval,
-  });
-}
-
-async function readProvider(deps: SendDeps, id: string, signal: AbortSignal): Promise<Provider | undefined> {
-  const provider = await findProvider(deps.db, id);
-  return provider && (await refreshProviders(deps, [provider], signal))[0];
-}
-
-function targetOf(provider: Provider | undefined): ProviderTarget | undefined {
-  if (provider?.peerId === undefined || provider.multiaddrs.length === 0) return undefined;
-  return { peerId: provider.peerId, multiaddrs: provider.multiaddrs };
-}
-
-async function askStatus(
-  deps: SendDeps,
-  dealId: string,
-  target: ProviderTarget,
-  signal: AbortSignal,
-): Promise<StatusAnswer> {
-  const signature = await deps.wallet.sign(uuidBytes(dealId));
-  return deps.transport.status(target, encodeDealStatusRequest({ dealUuid: dealId, signature }), signal);
-}
 
 interface AttemptInput {
   deal: DealToSend;
@@ -119,17 +73,10 @@ async function attempt(
     // Our own stop cut the dial short: that is no failure of the provider.
     return { kind: 'later', maybeReceived: attempted.maybeReceived, unreached: false, why: answer.why };
   }
+  await noteHeard(deps.db, deal.provider, answer, deps.clock.now());
   const step = decideAnswer(attempted, answer);
   if (step.kind !== 'ask-status') return step;
   return decideStatus(step, await askStatus(deps, deal.id, target, signal));
-}
-
-/** PostgreSQL takes no NUL in text, and a terminal takes no control characters well. */
-function storable(text: string): string {
-  return text
-    .replaceAll(/\p{Cc}/gu, ' ')
-    .slice(0, MAX_TEXT_CHARS)
-    .toWellFormed();
 }
 
 type RejectStep = Extract<SettleStep, { kind: 'reject' }>;
@@ -172,7 +119,7 @@ async function settle(deps: SendDeps, { deal, attempts, provider, step, stopping
       if (step.unreached) await setStale(trx, deal.provider);
       return 'later';
     }
-    const text = storable(step.text);
+    const text = storableText(step.text);
     const evidence = { provider: deal.provider, attempts };
     if (step.kind === 'accept') {
       const settled = await settleAnswer(trx, { dealId: deal.id, attempts, to: 'accepted', text, evidence }, at);
@@ -189,11 +136,11 @@ async function settle(deps: SendDeps, { deal, attempts, provider, step, stopping
 
 function report(log: Log, deal: DealToSend, step: SettleStep): void {
   const fields = { dealId: deal.id, provider: deal.provider };
-  if (step.kind === 'accept') log.info({ ...fields, text: storable(step.text) }, 'deal.accepted');
-  else if (step.kind === 'later') log.warn({ ...fields, why: storable(step.why) }, 'deal.send_again_later');
+  if (step.kind === 'accept') log.info({ ...fields, text: storableText(step.text) }, 'deal.accepted');
+  else if (step.kind === 'later') log.warn({ ...fields, why: storableText(step.why) }, 'deal.send_again_later');
   else if (step.kind === 'reject') {
     const level = step.refused?.class === 'bug' ? 'error' : 'warn';
-    log[level]({ ...fields, code: step.code, text: storable(step.text) }, 'deal.rejected');
+    log[level]({ ...fields, code: step.code, text: storableText(step.text) }, 'deal.rejected');
   }
 }
 
@@ -204,6 +151,11 @@ function report(log: Log, deal: DealToSend, step: SettleStep): void {
 export async function sendDeal(deps: SendDeps, dealId: string, signal: AbortSignal): Promise<SendOutcome> {
   const deal = await findDealToSend(deps.db, dealId);
   if (deal === undefined || (deal.state !== 'signed' && deal.state !== 'sent')) return 'nothing-to-do';
+  if (deal.nextAttemptAt !== undefined && isHeld(deal.nextAttemptAt, deps.clock.now())) {
+    const startAfter = deal.nextAttemptAt;
+    await deps.db.transaction().execute((trx) => deps.jobs.send(trx, 'send', { dealId }, { startAfter }));
+    return 'held';
+  }
   if ((await deps.chain.head(signal)).height >= deal.startEpoch) {
     await restPastStart(deps.db, dealId, new Date(deps.clock.now().getTime() + PAST_START_REST_MS));
     return 'past-start';
@@ -216,11 +168,12 @@ export async function sendDeal(deps: SendDeps, dealId: string, signal: AbortSign
     const text = `its provider was ${provider.state} before the proposal was sent`;
     return (await callOffUnsent(deps, deal, { text, at })) ? 'called-off' : 'overtaken';
   }
-  const leaseUntil = new Date(at.getTime() + ATTEMPT_LEASE_MS);
-  if (!(await beginAttempt(deps.db, deal, { at, leaseUntil }))) return 'overtaken';
+  if (!(await beginAttempt(deps.db, deal, { at, leaseUntil: leaseEnd(at) }))) return 'overtaken';
   const attempts = deal.attempts + 1;
   const attempted: Attempted = { dealId, attempts, maybeReceived: deal.maybeReceived };
-  const step = await attempt(deps, { deal, attempted, target: targetOf(provider) }, signal);
+  const step = await whileLeased(deps, attempted, () =>
+    attempt(deps, { deal, attempted, target: targetOf(provider) }, signal),
+  );
   report(deps.log, deal, step);
   return await settle(deps, { deal, attempts, provider, step, stopping: signal.aborted });
 }

@@ -17,6 +17,8 @@ export interface ListedDeal extends DealRow {
 export interface DealFilter {
   state?: DealState;
   provider?: string;
+  /** Only active deals that end by this epoch. */
+  endsBy?: number;
   /** Only deals older than this one. */
   after?: { createdAt: Date; id: string };
   limit: number;
@@ -77,10 +79,13 @@ function toDeal(row: Row): ListedDeal {
 
 /** Deals in any state, newest first. */
 export async function listDeals(kysely: Kysely<DB>, filter: DealFilter): Promise<ListedDeal[]> {
-  const { state, provider, after, limit } = filter;
+  const { state, provider, endsBy, after, limit } = filter;
   const rows = await dealQuery(kysely)
     .$if(state !== undefined, (query) => query.where('d.state', '=', state ?? 'signed'))
     .$if(provider !== undefined, (query) => query.where('d.provider_id', '=', provider ?? ''))
+    .$if(endsBy !== undefined, (query) =>
+      query.where('d.state', '=', 'active').where('d.end_epoch', '<=', BigInt(endsBy ?? 0)),
+    )
     .$if(after !== undefined, (query) =>
       query.where(sql<boolean>`(d.created_at, d.id) < (${after?.createdAt}::timestamptz, ${after?.id}::uuid)`),
     )
@@ -138,14 +143,22 @@ export async function listDealEvents(kysely: Kysely<DB>, dealId: string): Promis
   }));
 }
 
-/** The piece that a deal's provider may fetch now: none once the deal ended, so that what was called off stays dead. */
-export async function findFetchablePiece(kysely: Kysely<DB>, dealId: string): Promise<string | undefined> {
+/** What a deal's provider may fetch now. */
+export interface Fetchable {
+  pieceCid: string;
+  provider: string;
+}
+
+/** Undefined once the deal ended or was called off, so that it stays dead. */
+export async function findFetchablePiece(kysely: Kysely<DB>, dealId: string): Promise<Fetchable | undefined> {
   const row = await kysely
     .selectFrom('deals as d')
     .innerJoin('aggregates as a', 'a.id', 'd.aggregate_id')
-    .select('a.piece_cid')
+    .select(['a.piece_cid', 'd.provider_id'])
     .where('d.id', '=', dealId)
     .where('d.state', 'in', liveStates)
+    .where('d.called_off_at', 'is', null)
     .executeTakeFirst();
-  return row?.piece_cid ?? undefined;
+  if (row === undefined || row.piece_cid === null) return undefined;
+  return { pieceCid: row.piece_cid, provider: row.provider_id };
 }

@@ -99,9 +99,9 @@ function statusText(row: DealRow, miner: string, network: DealNetwork): string {
     case 'sent':
       return `proposal sent, awaiting the answer of ${miner}`;
     case 'accepted':
-      return `accepted by ${miner}, awaiting publication on chain`;
+      return `accepted by ${miner}, awaiting publication on chain${afterReorg(row)}`;
     case 'published':
-      return `published as deal ${row.chainDealId}, awaiting its sector`;
+      return `published as deal ${row.chainDealId}, awaiting its sector${afterReorg(row)}`;
     case 'active':
       return activeText(row, network);
     case 'expired':
@@ -114,6 +114,11 @@ function statusText(row: DealRow, miner: string, network: DealNetwork): string {
     default:
       return unreachable(row.state);
   }
+}
+
+/** A status that goes back says why. */
+function afterReorg({ reasonCode, reasonText }: DealRow): string {
+  return reasonCode === 'reorg' && reasonText !== null ? ` again: ${reasonText}` : '';
 }
 
 function activeText({ sectorStartEpoch }: DealRow, network: DealNetwork): string {

@@ -8,6 +8,8 @@ export interface QueueingAggregate extends OpenAggregate {
   state: AggregateState;
   /** The upload's place in it, from 0. */
   seq: number;
+  /** Its bytes are not kept any more: nothing can be proposed. */
+  released?: boolean;
 }
 
 interface LastRefusal {
@@ -23,7 +25,10 @@ export interface QueueingFacts {
   failure: string | null;
   /** Its place among the uploads that wait for an aggregate, from 1; undefined when it does not wait. */
   position: number | undefined;
+  /** Of a cut upload, that of the part which has come the least far. */
   aggregate: QueueingAggregate | undefined;
+  /** Of a cut upload: how many parts lie in an aggregate, of how many. */
+  parts?: { placed: number; total: number };
   lastRefusal: LastRefusal | undefined;
 }
 
@@ -34,7 +39,8 @@ type Reason =
   | 'waiting_for_aggregate'
   | 'aggregate_filling'
   | 'sealing'
-  | 'waiting_for_provider';
+  | 'waiting_for_provider'
+  | 'bytes_released';
 
 export interface Queueing {
   reason: Reason;
@@ -45,6 +51,7 @@ export interface Queueing {
   sealsBy: string | null;
   /** From measured history: null until there is some. */
   etaActive: { p50: string | null; p95: string | null };
+  parts?: { placed: number; total: number };
   missing?: { count: number; first: string };
   failure?: string;
   lastRefusal?: { miner: string; text: string; at: string };
@@ -53,8 +60,12 @@ export interface Queueing {
 const UNKNOWN_ETA = { p50: null, p95: null };
 const NOTHING_KNOWN = { position: null, aggregateFill: null, sealsBy: null, etaActive: UNKNOWN_ETA };
 
-/** Pure. Why an upload has no deals to show, and when that may change. */
+/** Pure. Why an upload, or a part of a cut one, has no deals to show, and when that may change. */
 export function queueing(facts: QueueingFacts, rules: SealRules): Queueing {
+  return { ...reasonOf(facts, rules), ...(facts.parts === undefined ? {} : { parts: facts.parts }) };
+}
+
+function reasonOf(facts: QueueingFacts, rules: SealRules): Queueing {
   switch (facts.state) {
     case 'incomplete':
       return { ...NOTHING_KNOWN, reason: 'incomplete', ...missingOf(facts) };
@@ -91,6 +102,7 @@ function stowed({ aggregate, lastRefusal }: QueueingFacts, rules: SealRules): Qu
     case 'sealing':
       return { ...NOTHING_KNOWN, reason: 'sealing', position, aggregateFill };
     case 'sealed':
+      if (aggregate.released === true) return { ...NOTHING_KNOWN, reason: 'bytes_released', position };
       return { ...NOTHING_KNOWN, reason: 'waiting_for_provider', position, ...refusalOf(lastRefusal) };
     default:
       return unreachable(aggregate.state);

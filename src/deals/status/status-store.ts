@@ -9,8 +9,10 @@ export interface UploadStatus extends QueueingFacts {
   createdAt: Date;
   /** Sum of its blocks' bytes; null while blocks are missing. */
   dagBytes: bigint | null;
-  /** Oldest change first. */
+  /** Of all aggregates that it lies in, whole or in parts; oldest change first. */
   deals: DealRow[];
+  /** It was cut, and a part of it waits still or has no deals: the deals there are tell only of others. */
+  partsWait: boolean;
 }
 
 /** One query: the upload joined with its aggregates, their public deals, and the last refusal of each. */
@@ -37,6 +39,7 @@ function statusQuery(kysely: Kysely<DB>, root: string) {
       (join) => join.onTrue(),
     )
     .where('u.root', '=', root)
+    .where('u.state', '<>', 'removed')
     .select((eb) => [
       'u.root',
       'u.state as upload_state',
@@ -53,13 +56,19 @@ function statusQuery(kysely: Kysely<DB>, root: string) {
             .selectFrom('uploads as w')
             .select(eb.fn.countAll<bigint>().as('ahead'))
             .where('w.state', '=', 'waiting')
-            .where(sql<boolean>`(w.created_at, w.id) <= (u.created_at, u.id)`),
+            .where(sql<boolean>`(w.changed_at, w.id) <= (u.changed_at, u.id)`),
         )
         .end()
         .as('position'),
+      eb
+        .selectFrom('cuts as c')
+        .select(eb.fn.countAll<bigint>().as('total'))
+        .whereRef('c.upload_id', '=', 'u.id')
+        .as('part_count'),
     ])
     .select([
       'p.seq',
+      'p.cut',
       'p.selector',
       'a.id as aggregate_id',
       'a.state as aggregate_state',
@@ -67,7 +76,7 @@ function statusQuery(kysely: Kysely<DB>, root: string) {
       'a.length_bytes',
       'a.capacity_bytes',
     ])
-    .select(['a.oldest_accepted_at', 'a.piece_cid', 'a.batch_root'])
+    .select(['a.oldest_accepted_at', 'a.piece_cid', 'a.batch_root', 'a.released_at'])
     .select(['d.state as deal_state', 'd.provider_id', 'd.changed_at', 'd.start_epoch', 'd.end_epoch'])
     .select(['d.chain_deal_id', 'd.sector_start_epoch', 'd.reason_code', 'd.reason_text'])
     .select(['refusal.provider_id as refused_by', 'refusal.text as refusal_text', 'refusal.changed_at as refused_at'])
@@ -83,6 +92,10 @@ export async function findUploadStatus(kysely: Kysely<DB>, root: string): Promis
   const rows = await statusQuery(kysely, root).execute();
   const [first] = rows;
   if (first === undefined) return undefined;
+  const parts = partsOf(rows);
+  const last = parts.toSorted((a, b) => a.progress - b.progress)[0];
+  const counted = countParts(first, parts);
+  const shown = last === undefined ? rows : rows.filter(({ aggregate_id: id }) => id === last.row.aggregate_id);
   return {
     root: first.root,
     state: first.upload_state,
@@ -91,10 +104,43 @@ export async function findUploadStatus(kysely: Kysely<DB>, root: string): Promis
     missing: missingOf(first),
     failure: first.failure,
     position: first.position === null ? undefined : Number(first.position),
-    aggregate: aggregateOf(first),
-    lastRefusal: lastRefusal(rows),
+    aggregate: last === undefined ? undefined : aggregateOf(last.row),
+    ...(counted === undefined ? {} : { parts: counted }),
+    lastRefusal: lastRefusal(shown),
     deals: rows.flatMap((row) => dealOf(row) ?? []),
+    partsWait: counted !== undefined && (counted.placed < counted.total || last?.progress !== WITH_DEALS),
   };
+}
+
+/** How far a placed run has come: its aggregate is open, sealing, sealed, or has deals. */
+const WITH_DEALS = 3;
+
+function progressOf({ aggregate_state: state, deal_state: deal }: StatusRow): number {
+  if (deal !== null) return WITH_DEALS;
+  return state === 'sealed' ? 2 : state === 'sealing' ? 1 : 0;
+}
+
+interface PlacedPart {
+  row: StatusRow;
+  progress: number;
+}
+
+/** The parts that are placed, or the whole upload as one, each where it has come the farthest; the newest of equals. */
+function partsOf(rows: readonly StatusRow[]): PlacedPart[] {
+  const parts = new Map<number | null, PlacedPart>();
+  for (const row of rows.toSorted((a, b) => Number((b.aggregate_id ?? 0n) - (a.aggregate_id ?? 0n)))) {
+    if (row.aggregate_id === null) continue;
+    const progress = progressOf(row);
+    const known = parts.get(row.cut);
+    if (known === undefined || known.progress < progress) parts.set(row.cut, { row, progress });
+  }
+  return [...parts.values()];
+}
+
+/** Undefined of an upload that was not cut. One whose cuts were made before it found room whole counts as whole. */
+function countParts({ part_count: total }: StatusRow, parts: readonly PlacedPart[]) {
+  if (total === null || total === 0n || parts.some(({ row }) => row.cut === null)) return undefined;
+  return { placed: parts.length, total: Number(total) };
 }
 
 function missingOf({ missing_count: count, missing_first: first }: StatusRow) {
@@ -112,7 +158,8 @@ function aggregateOf(row: StatusRow): QueueingAggregate | undefined {
   const { entry_count: entryCount, oldest_accepted_at: oldest } = row;
   if (id === null || state === null || seq === null || entryCount === null) return undefined;
   if (lengthBytes === null || capacityBytes === null) return undefined;
-  return { id, state, lengthBytes, capacityBytes, entryCount, oldestAcceptedAt: oldest ?? undefined, seq };
+  const released = row.released_at !== null;
+  return { id, state, lengthBytes, capacityBytes, entryCount, oldestAcceptedAt: oldest ?? undefined, seq, released };
 }
 
 function lastRefusal(rows: StatusRow[]) {

@@ -5,9 +5,10 @@ import type { DB } from '../../db/tables.ts';
  * How far watching has come. `reads`: the tipset as of which deals were last read. `finalized`: the highest height
  * known to be final. `events`: every deal event in a tipset below this height was looked at. `confirmed`: what was
  * seen up to here was read again once it was final. `reorg`: a reorg undid tipsets above this height, and what was seen
- * in them is not read again yet. `done`: the last pass that left nothing unread, for those who do not watch.
+ * in them is not read again yet; its tipset is the one that was undone. `round`: where the last reading of all live
+ * deals began. `reconciled`: the chain deal id that it has come to, while it is under way.
  */
-export type CursorName = 'done' | 'reads' | 'finalized' | 'events' | 'confirmed' | 'reorg';
+export type CursorName = 'reads' | 'finalized' | 'events' | 'confirmed' | 'reorg' | 'round' | 'reconciled';
 
 export interface Cursor {
   height: number;

@@ -54,8 +54,14 @@ export interface At {
   finalizedEpoch: number;
   /** Every publish in a tipset below this height has been looked at. */
   discoveredEpoch: number;
+  /** The node that showed it. */
+  node?: string;
+  /** Another that showed the same. */
+  witness?: string;
   /** Given after a reorg: what was seen above this height may be undone. */
   reorgedAbove?: number;
+  /** The tipset that the reorg undid. */
+  undoneTipset?: readonly string[];
 }
 
 export type Evidence = Record<string, string | number | string[]>;

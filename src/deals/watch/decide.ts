@@ -158,16 +158,18 @@ function decideAbsent(deal: WatchedDeal, seen: Absent, at: At): Step {
     case 'accepted':
       return discoveryIsFinal(deal, at) ? end(deal, at, { to: 'abandoned', reason: notPublished(deal) }) : NONE;
     case 'failed':
+    // Called off: the only one of its state that is not settled.
+    case 'abandoned':
       return !deal.settled && discoveryIsFinal(deal, at) ? { kind: 'settle' } : NONE;
     case 'published':
       return decideVanishedUnproven(deal, seen, at);
     case 'active':
       return decideVanishedActive(deal, seen, at);
-    case 'rejected':
-    case 'abandoned':
     case 'missed':
-    case 'expired':
     case 'slashed':
+      return wasUnpublished(deal, seen, at) ? undo(deal, at, 'a reorg dropped its publish message') : NONE;
+    case 'rejected':
+    case 'expired':
       return NONE;
     default:
       return unreachable(deal.state);
@@ -182,6 +184,11 @@ function discoveryIsFinal(deal: WatchedDeal, at: At): boolean {
 /** A reorg happened below or at its publish message: without one, a published deal cannot become unpublished. */
 function mayBeUnpublished(deal: WatchedDeal, { reorgedAbove }: At): boolean {
   return reorgedAbove !== undefined && (deal.publishedEpoch === null || deal.publishedEpoch > reorgedAbove);
+}
+
+/** Of a deal that ended nothing is left to see, so that only a publish that is known to lie in the undone part counts. */
+function wasUnpublished(deal: WatchedDeal, { terminated }: Absent, at: At): boolean {
+  return terminated === undefined && deal.publishedEpoch !== null && mayBeUnpublished(deal, at);
 }
 
 function decideVanishedUnproven(deal: WatchedDeal, seen: Absent, at: At): Step {
@@ -232,8 +239,13 @@ function undo(deal: WatchedDeal, at: At, text: string): Step {
   };
 }
 
-function evidenceAt({ epoch, tipset, finalizedEpoch }: At): Evidence {
-  return { epoch, tipset: [...tipset], finalizedEpoch };
+function evidenceAt({ epoch, tipset, finalizedEpoch, undoneTipset, reorgedAbove, node, witness }: At): Evidence {
+  const reorg = {
+    ...(undoneTipset !== undefined && { undoneTipset: [...undoneTipset] }),
+    ...(reorgedAbove !== undefined && { reorgedAbove }),
+  };
+  const nodes = { ...(node !== undefined && { node }), ...(witness !== undefined && { witness }) };
+  return { epoch, tipset: [...tipset], finalizedEpoch, ...nodes, ...reorg };
 }
 
 function evidenceOf(at: At, seen: Present, message?: DealMessage): Evidence {

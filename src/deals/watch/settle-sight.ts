@@ -1,11 +1,12 @@
-import type { Kysely, UpdateObject } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { DB } from '../../db/tables.ts';
 import { LadingError } from '../../errors.ts';
 import type { Jobs } from '../../jobs.ts';
 import { isLive, isOver, type DealState } from '../deal-states.ts';
+import { moveDeal, settleFailed, type MovedColumns } from '../move-deal.ts';
 import { applyStep, type At, type ChainFields, type Seen, type Step } from './deal-step.ts';
 import { decideAll } from './decide.ts';
-import { claimDeal, type DealRecord } from './watch-store.ts';
+import { claimDeals, type DealRecord } from './watch-store.ts';
 
 /** What the chain showed of one of our deals. */
 export interface Sighting {
@@ -24,10 +25,9 @@ export interface Change {
   epoch: number;
 }
 
-type DealUpdate = UpdateObject<DB, 'deals'>;
 type ToldStep = Extract<Step, { kind: 'update' | 'advance' }>;
 
-function toColumns(fields: Partial<ChainFields>): DealUpdate {
+function toColumns(fields: Partial<ChainFields>): MovedColumns {
   const big = (value: number | null) => (value === null ? null : BigInt(value));
   return {
     ...(fields.chainDealId !== undefined && { chain_deal_id: fields.chainDealId }),
@@ -42,7 +42,7 @@ function toColumns(fields: Partial<ChainFields>): DealUpdate {
  * Where a deal goes that comes back to life: its own place, or, when a replacement took its slot or its provider has
  * another proposal for the piece, a generation of its own. Both are then real, and both are shown.
  */
-async function freeGeneration(trx: Kysely<DB>, { id, aggregateId }: DealRecord): Promise<DealUpdate> {
+async function freeGeneration(trx: Kysely<DB>, { id, aggregateId }: DealRecord): Promise<MovedColumns> {
   const own = await trx
     .selectFrom('deals')
     .select(['slot', 'provider_id', 'generation'])
@@ -77,45 +77,17 @@ async function checkIdFree(trx: Kysely<DB>, step: ToldStep, id: string): Promise
 }
 
 /** What `/check` shows of a deal changed: its state, text or sector. */
-function isTold(step: ToldStep): boolean {
+function isShown(step: ToldStep): boolean {
   return step.kind === 'advance' || step.fields.sectorStartEpoch !== undefined;
 }
 
-async function updateDeal(trx: Kysely<DB>, deal: DealRecord, step: ToldStep, now: Date): Promise<void> {
-  const to = step.kind === 'advance' ? step.to : deal.state;
-  const ended = isOver(to);
-  const state: DealUpdate = {
-    state: to,
-    reason_code: ended ? step.reason.code : null,
-    reason_text: ended ? step.reason.text : null,
-    settled_at: ended ? now : null,
-    next_attempt_at: null,
-    ...(isOver(deal.state) && !ended && (await freeGeneration(trx, deal))),
-  };
-  await trx
-    .updateTable('deals')
-    .set({ ...toColumns(step.fields), ...(step.kind === 'advance' && state), ...(isTold(step) && { changed_at: now }) })
-    .where('id', '=', deal.id)
-    .where('state', '=', deal.state)
-    .execute();
-}
-
-async function tellEvent(trx: Kysely<DB>, deal: DealRecord, step: ToldStep, now: Date): Promise<Change> {
+async function tellMove(trx: Kysely<DB>, deal: DealRecord, step: ToldStep, now: Date): Promise<Change> {
   const { reason, epoch, evidence } = step;
   const to = step.kind === 'advance' ? step.to : deal.state;
-  await trx
-    .insertInto('events')
-    .values({
-      at: now,
-      deal_id: deal.id,
-      from_state: deal.state,
-      to_state: to,
-      reason_code: reason.code,
-      detail: reason.text,
-      epoch: BigInt(epoch),
-      evidence,
-    })
-    .execute();
+  const revives = isOver(deal.state) && isLive(to);
+  const columns = { ...toColumns(step.fields), ...(revives && (await freeGeneration(trx, deal))) };
+  const move = { id: deal.id, from: deal.state, to, at: now, columns, reason, epoch, evidence, shown: isShown(step) };
+  if (!(await moveDeal(trx, move))) throw new Error(`deal ${deal.id} is not ${deal.state}, though it is held`);
   return { dealId: deal.id, from: deal.state, to, code: reason.code, text: reason.text, epoch };
 }
 
@@ -128,29 +100,36 @@ export interface SettleDeps {
 async function takeStep({ trx, jobs, now }: SettleDeps, deal: DealRecord, step: Step): Promise<Change | undefined> {
   if (step.kind === 'none') return undefined;
   if (step.kind === 'settle') {
-    await trx.updateTable('deals').set({ settled_at: now }).where('id', '=', deal.id).execute();
+    await settleFailed(trx, deal.id, now);
     return undefined;
   }
   await checkIdFree(trx, step, deal.id);
-  await updateDeal(trx, deal, step, now);
   // A slot that has just become free is proposed anew.
   if (step.kind === 'advance' && isLive(deal.state) && isOver(step.to)) {
     await jobs.send(trx, 'propose', { aggregateId: deal.aggregateId.toString() });
   }
-  return tellEvent(trx, deal, step, now);
+  return tellMove(trx, deal, step, now);
 }
 
 /**
- * Brings one deal to what the chain showed of it, in the given transaction: the row is held, decided on as it is now,
- * and changed with one event a step. The same sighting again changes nothing.
+ * Brings deals to what the chain showed of them, in the given transaction and in the order of the list: their rows are
+ * held, decided on as they are now, and changed with one event a step. The same sightings again change nothing.
  */
-export async function settleSighting(deps: SettleDeps, { dealId, seen, at }: Sighting): Promise<Change[]> {
-  let deal = await claimDeal(deps.trx, dealId);
+export async function settleSightings(deps: SettleDeps, sightings: readonly Sighting[]): Promise<Change[]> {
+  const held = await claimDeals(
+    deps.trx,
+    sightings.map(({ dealId }) => dealId),
+  );
   const changes: Change[] = [];
-  for (const step of decideAll(deal, seen, at)) {
-    const change = await takeStep(deps, deal, step);
-    if (change !== undefined) changes.push(change);
-    deal = { ...deal, ...applyStep(deal, step) };
+  for (const { dealId, seen, at } of sightings) {
+    let deal = held.get(dealId);
+    if (deal === undefined) throw new Error(`there is no deal ${dealId}`);
+    for (const step of decideAll(deal, seen, at)) {
+      const change = await takeStep(deps, deal, step);
+      if (change !== undefined) changes.push(change);
+      deal = { ...deal, ...applyStep(deal, step) };
+    }
+    held.set(dealId, deal);
   }
   return changes;
 }

@@ -1,14 +1,26 @@
 import { isForeignChain } from '../../chain/admission.ts';
-import { RpcError } from '../../chain/rpc-error.ts';
-import { LadingError } from '../../errors.ts';
-import { saveCursor, whileWatcher } from './chain-cursor-store.ts';
+import { isEndpointFault, RpcError } from '../../chain/rpc-error.ts';
+import { describeError, LadingError } from '../../errors.ts';
+import { whileWatcher } from './chain-cursor-store.ts';
 import { discoverDeals } from './discover-deals.ts';
-import { confirmFinalized, endOverdue, readActive, readPublished, rereadReorged } from './read-known-deals.ts';
-import { look, SightOvertaken, type Sight, type WatchDeps } from './watch-sight.ts';
-import { findWatchStatus, setDegraded, setFresh } from './watch-view.ts';
+import { findWatchStatus } from './freshness-store.ts';
+import {
+  confirmFinalized,
+  endOverdue,
+  endOverdueAsked,
+  readEnding,
+  readPublished,
+  readStarting,
+  readSuspects,
+  rereadReorged,
+} from './read-known-deals.ts';
+import { reconcile } from './reconcile.ts';
+import { look, SightOvertaken, type Sight, type WatchDeps, type WatcherDeps } from './watch-sight.ts';
+import { setDegraded, setFresh } from './watch-view.ts';
 
-export type { WatchDeps } from './watch-sight.ts';
-export { createWatchView, findWatchStatus, type WatchStatus } from './watch-view.ts';
+export type { WatcherDeps } from './watch-sight.ts';
+export { findWatchStatus, type WatchStatus } from './freshness-store.ts';
+export { createWatchView } from './watch-view.ts';
 
 /** A chain makes a tipset every 30 s, with a few empty rounds among them: one that stands still this long has a fault. */
 const STILL_MS = 10 * 60_000;
@@ -20,77 +32,115 @@ const BEHIND_EPOCHS = 5;
  * what the chain shows (docs/deals.md). True: there is more to do at once. A chain that cannot be read changes nothing
  * but the status; faults of the database are thrown.
  */
-export async function watchNext(deps: WatchDeps, signal: AbortSignal): Promise<boolean> {
+export async function watchNext(deps: WatcherDeps, signal: AbortSignal): Promise<boolean> {
   const outcome = await whileWatcher(deps.db, () => watchOnce(deps, signal));
   // Another process watches: what it left is what we know.
   if (outcome === undefined) deps.view.status = await findWatchStatus(deps.db, deps.clock);
   return outcome ?? false;
 }
 
-async function watchOnce(deps: WatchDeps, signal: AbortSignal): Promise<boolean> {
-  try {
-    const found = await look(deps, signal);
-    if (found.kind === 'sight') return await readSight(deps, found.sight, signal);
-    const { epoch, seenEpoch } = found;
-    if (seenEpoch - epoch > BEHIND_EPOCHS)
-      setDegraded(deps, `the node is behind: it shows epoch ${epoch}, and ${seenEpoch} was seen before`);
-    return false;
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof SightOvertaken) return false;
-    if (!isChainFault(error)) throw error;
-    setDegraded(deps, error.message);
-    return false;
+/** Reads one node; when that fails, another from the start, until each had its turn. */
+async function watchOnce(deps: WatcherDeps, signal: AbortSignal): Promise<boolean> {
+  const failed = new Map<string, LadingError>();
+  for (;;) {
+    let node: string | undefined;
+    try {
+      const chain = await deps.chain.session(signal, deps.lookbackEpochs);
+      const before = failed.get(chain.node);
+      if (before !== undefined) throw before;
+      ({ node } = chain);
+      return await watchNode({ ...deps, chain }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof SightOvertaken) return false;
+      if (!isChainFault(error) && !isOutvoted(error)) throw error;
+      if (node === undefined || !(isEndpointFault(error) || isOutvoted(error))) {
+        await setDegraded(deps, error);
+        return false;
+      }
+      deps.log.warn({ node, reason: describeError(error) }, 'watch.node_failed');
+      failed.set(node, error);
+    }
   }
+}
+
+async function watchNode(deps: WatchDeps, signal: AbortSignal): Promise<boolean> {
+  const found = await look(deps, signal);
+  if (found.kind === 'sight') return await readSight(deps, found.sight, signal);
+  const { epoch, seenEpoch } = found;
+  if (seenEpoch - epoch > BEHIND_EPOCHS)
+    await setDegraded(deps, `the node is behind: it shows epoch ${epoch}, and ${seenEpoch} was seen before`);
+  return false;
+}
+
+/** The node shows what most others do not: another is read. */
+function isOutvoted(error: unknown): error is LadingError {
+  return error instanceof LadingError && error.code === 'NODE_OUTVOTED';
 }
 
 /** What is wrong with the chain or what it shows, and not with us. */
 function isChainFault(error: unknown): error is LadingError {
   if (error instanceof RpcError || isForeignChain(error)) return true;
-  return error instanceof LadingError && error.code === 'WATCH_ID_CLASH';
+  return (
+    error instanceof LadingError &&
+    ['WATCH_ID_CLASH', 'CHAIN_FROM_THE_FUTURE', 'NODES_DISAGREE', 'FINALITY_BROKEN'].includes(error.code)
+  );
 }
 
 async function readSight(deps: WatchDeps, sight: Sight, signal: AbortSignal): Promise<boolean> {
   const { view, clock } = deps;
+  view.disputed.clear();
   const shown = `${sight.tipset.key.join()} ${sight.finalized.height}`;
   const still = shown === view.doneWith;
   if (!still) view.movedAt = clock.now();
-  if (still && sight.reorgedAbove === undefined) {
+  if (still && sight.reorg === undefined) {
     await reportStill(deps, sight);
     return false;
   }
   let changes = await rereadReorged(deps, sight, signal);
-  // What no event tells is read even where a node has no events: that only makes finding new deals later.
+  // What no event tells is read even where discovery fails: that only makes finding new deals later.
   const discovery = await discoverDeals(deps, sight, signal).catch((error: unknown) => {
     if (signal.aborted || !isChainFault(error)) throw error;
-    return { fault: error, eventsBelow: sight.eventsBelow, changes: 0, complete: true };
+    return { fault: error, limited: undefined, eventsBelow: sight.eventsBelow, changes: 0, complete: true };
   });
   changes += discovery.changes;
   // Known deals can wait until all events were looked at: the same pass again goes on with those.
-  if (!discovery.complete) return true;
-  const upTo = { ...sight, eventsBelow: discovery.eventsBelow, reorgedAbove: undefined };
-  for (const read of [readPublished, readActive, confirmFinalized, endOverdue]) {
-    changes += await read(deps, upTo, signal);
-  }
-  if ('fault' in discovery) {
-    setDegraded(deps, discovery.fault.message);
+  if (!discovery.complete && view.disputed.size === 0) return true;
+  const fault = 'fault' in discovery ? discovery.fault : undefined;
+  const { limited } = discovery;
+  const upTo = { ...sight, eventsBelow: discovery.eventsBelow, reorg: undefined };
+  changes += await readKnown(deps, { sight: upTo, hasEvents: fault === undefined && limited === undefined }, signal);
+  if (fault !== undefined) {
+    await setDegraded(deps, fault);
     return false;
   }
-  await markDone(deps, sight);
+  const disputed = view.disputed.size;
+  if (disputed > 0) {
+    // Those deals stay as they are, and are read again at the next pass.
+    await setDegraded(deps, `the nodes disagree about ${disputed === 1 ? 'a deal' : `${disputed} deals`}`);
+    return false;
+  }
+  await setFresh(deps, sight.tipset.height, limited);
   view.doneWith = shown;
   return changes > 0;
 }
 
-/** Everything was read as of this sight: told to those who ask this process, and left for the others. */
-async function markDone(deps: WatchDeps, { tipset: { height, key } }: Sight): Promise<void> {
-  await saveCursor(deps.db, 'done', { height, tipset: key }, deps.clock.now());
-  setFresh(deps, height);
+/** Deals that are due, what became final, and the daily reading of all: each no more than it needs. */
+async function readKnown(
+  deps: WatchDeps,
+  { sight, hasEvents }: { sight: Sight; hasEvents: boolean },
+  signal: AbortSignal,
+): Promise<number> {
+  let changes = 0;
+  const reads = [readStarting, readEnding, readSuspects, confirmFinalized, hasEvents ? endOverdue : endOverdueAsked];
+  for (const read of hasEvents ? reads : [readPublished, ...reads]) changes += await read(deps, sight, signal);
+  return changes + (await reconcile(deps, { sight, hasEvents, credit: deps.view.credit }, signal));
 }
 
 async function reportStill(deps: WatchDeps, sight: Sight): Promise<void> {
   const { view, clock } = deps;
   const epoch = sight.tipset.height;
   const stillMs = clock.now().getTime() - (view.movedAt ?? clock.now()).getTime();
-  if (stillMs > STILL_MS) setDegraded(deps, `the node has shown no new tipset since epoch ${epoch}`);
-  else await markDone(deps, sight);
+  if (stillMs > STILL_MS) await setDegraded(deps, `the node has shown no new tipset since epoch ${epoch}`);
+  else await setFresh(deps, epoch, view.status.limited);
 }

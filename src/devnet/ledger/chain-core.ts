@@ -9,12 +9,14 @@ import { restoreMessage, type SignedMessage } from './chain-message.ts';
 import type { ChainPolicy } from './chain-policy.ts';
 import { ChainState, MARKET_ACTOR_ID } from './chain-state.ts';
 import { ChainStore } from './chain-store.ts';
+import { isStretch, type Link } from './chain-line.ts';
 import { genesisTipset, nextTipset, type Tipset } from './chain-tipset.ts';
 import { METHOD_PUBLISH } from './execute-market-message.ts';
 import { executeMessage, type Execution } from './execute-message.ts';
 import { METHOD_PROVE_COMMIT } from './execute-miner-message.ts';
 import type { ChainAct, LedgerEntry, ReorgEntry } from './ledger-journal.ts';
-import { applyTimeout, clearingEpoch, DEAL_COUNTER } from './market-deals.ts';
+import { DealClearings } from './deal-clearings.ts';
+import { DEAL_COUNTER } from './market-deals.ts';
 import { MessagePool } from './message-pool.ts';
 import { decodeProveCommit } from './sector-params.ts';
 
@@ -34,17 +36,14 @@ export class ChainCore {
   readonly publishes = new Map<string, SignedMessage[]>();
   /** Highest sector number that was ever used, by miner. */
   readonly sectorNumbers = new Map<bigint, number>();
-  /** Acts by the tipset that was the head: a reorg does not undo them. */
-  readonly #acts = new Map<Tipset, ChainAct[]>();
-  /** Deals without a sector by the epoch at which cron clears them. */
-  #clearings = new Map<number, Set<bigint>>();
-  /** Deals below this id are in `#clearings`, or never will be. */
-  #notedDeals = 0n;
+  /** Acts with the height of the head that they were done at: a reorg does not undo them. */
+  #acts: { height: number; act: ChainAct }[] = [];
+  readonly #clearings = new DealClearings(this.state);
   #fork = 0;
 
   constructor(policy: ChainPolicy) {
     this.policy = policy;
-    this.store = new ChainStore(genesisTipset(policy));
+    this.store = new ChainStore(policy.seed, genesisTipset(policy));
     prepareState(this.state, this.#actHeight);
   }
 
@@ -57,6 +56,9 @@ export class ChainCore {
     switch (entry.op) {
       case 'tipset':
         this.#extend(entry.height);
+        return;
+      case 'stretch':
+        this.#extendTo(entry.height, entry.nullRounds);
         return;
       case 'push':
         this.#admit(restoreMessage(entry));
@@ -107,9 +109,7 @@ export class ChainCore {
 
   #act(act: ChainAct): void {
     applyAct(this.state, act, { seed: this.policy.seed, height: this.#actHeight });
-    const acts = this.#acts.get(this.head) ?? [];
-    acts.push(act);
-    this.#acts.set(this.head, acts);
+    this.#acts.push({ height: this.head.height, act });
   }
 
   #admit(signed: SignedMessage): void {
@@ -122,12 +122,36 @@ export class ChainCore {
   #extend(height: number): void {
     const { head, policy, pool, state } = this;
     const executions = head.messages.map((message) => this.#execute(message, head.height));
-    this.#noteClearings(executions);
-    this.#clearDeals(height);
+    if (executions.some(({ signed }) => signed.message.method === METHOD_PUBLISH)) this.#clearings.noteNew();
+    this.#clearings.run(height, head.height);
     const messages = this.#selectable(height);
     const minerIds = [...state.miners.entries()].map(([id]) => id);
     this.store.add(nextTipset(policy, head, { height, fork: this.#fork, minerIds, messages, executions }), executions);
     pool.prune(messages, (signed) => this.#stateNonce(signed));
+  }
+
+  /** Goes on to the tipset at `height`; rounds in which nothing happens take no room. */
+  #extendTo(height: number, nullRounds: number): void {
+    while (this.head.height < height) {
+      const busy = Math.min(this.#nextBusyHeight(), height + 1);
+      if (busy - 1 > this.head.height) this.#extendEmpty(busy - 1, nullRounds);
+      if (busy <= height) this.#extend(busy);
+    }
+  }
+
+  #extendEmpty(toHeight: number, nullRounds: number): void {
+    const { head, state } = this;
+    const minerIds = [...state.miners.entries()].map(([id]) => id);
+    const place = { base: head, fromHeight: head.height + 1, toHeight };
+    this.store.addEmpty({ ...place, fork: this.#fork, nullRounds, minerIds });
+  }
+
+  /** The next height at which a tipset holds messages, or shows what messages or the market's cron did before it. */
+  #nextBusyHeight(): number {
+    const { head, pool } = this;
+    const next = head.height + 1;
+    if (head.messages.length > 0 || this.#selectable(next).length > 0) return next;
+    return Math.min(Math.max(next, this.#clearings.next() + 1), pool.nextDueAfter(next));
   }
 
   #selectable(height: number): SignedMessage[] {
@@ -166,38 +190,6 @@ export class ChainCore {
     }
   }
 
-  #noteClearings(executions: readonly Execution[]): void {
-    if (!executions.some(({ signed }) => signed.message.method === METHOD_PUBLISH)) return;
-    // Ids are given in order, so that the new deals are those from the counter's last noted value on.
-    const next = this.state.counters.get(DEAL_COUNTER) ?? 0n;
-    for (let id = this.#notedDeals; id < next; id += 1n) this.#noteClearing(id);
-    this.#notedDeals = next;
-  }
-
-  #noteClearing(dealId: bigint): void {
-    const deal = this.state.deals.get(dealId);
-    if (deal === undefined || deal.sectorStartEpoch >= 0) return;
-    const epoch = clearingEpoch(dealId, deal.proposal.startEpoch);
-    const ids = this.#clearings.get(epoch) ?? new Set();
-    ids.add(dealId);
-    this.#clearings.set(epoch, ids);
-  }
-
-  /** The market actor's cron for every epoch from the head on and below `untilHeight`, null rounds as well. */
-  #clearDeals(untilHeight: number): void {
-    const due = [...this.#clearings.keys()].filter((epoch) => epoch < untilHeight).sort((a, b) => a - b);
-    for (const epoch of due) {
-      for (const id of this.#clearings.get(epoch) ?? []) {
-        const deal = this.state.deals.get(id);
-        const isDue = deal !== undefined && deal.sectorStartEpoch < 0;
-        if (isDue && clearingEpoch(id, deal.proposal.startEpoch) === epoch) {
-          applyTimeout(this.state, id, this.head.height);
-        }
-      }
-      this.#clearings.delete(epoch);
-    }
-  }
-
   /**
    * Another fork wins: the top tipsets go, with what their messages did, and others without those messages take their
    * heights. Messages land again some epochs later unless `reland` is false. `reuseIds` gives the dropped deals' ids
@@ -207,21 +199,28 @@ export class ChainCore {
     const { state, store, pool } = this;
     const nextDeal = state.counters.get(DEAL_COUNTER);
     const headHeight = this.head.height;
-    const dropped = store.drop(depth);
-    const messages = dropped.flatMap((tipset) => tipset.messages);
-    state.truncate(this.head.height);
+    const base = store.below(depth) ?? store.genesis;
+    const dropped = store.dropAbove(base);
+    const messages = dropped.flatMap((link) => (isStretch(link) ? [] : link.messages));
+    state.truncate(base.height);
     this.#fork += 1;
     if (!reuseIds && nextDeal !== undefined) state.counters.set(DEAL_COUNTER, nextDeal, this.#actHeight);
-    this.#rebuildClearings();
-    for (const act of dropped.flatMap((tipset) => this.#acts.get(tipset) ?? [])) this.#act(act);
+    this.#clearings.rebuild();
+    this.#repeatActs(base);
     if (reland) pool.returnDropped(messages, headHeight + RELAND_EPOCHS);
     else pool.forgetSenders(new Set(messages.map(({ message }) => formatAddress(message.from))));
-    for (const { height } of dropped) this.#extend(height);
+    for (const link of dropped) this.#rebuild(link);
   }
 
-  #rebuildClearings(): void {
-    this.#clearings = new Map();
-    this.#notedDeals = this.state.counters.get(DEAL_COUNTER) ?? 0n;
-    for (const [id] of this.state.deals.entries()) this.#noteClearing(id);
+  /** What was done above `base` was done by nobody on the chain, and so stays. */
+  #repeatActs(base: Tipset): void {
+    const dropped = this.#acts.filter(({ height }) => height > base.height);
+    this.#acts = this.#acts.filter(({ height }) => height <= base.height);
+    for (const { act } of dropped) this.#act(act);
+  }
+
+  #rebuild(link: Link): void {
+    if (isStretch(link)) this.#extendTo(link.toHeight, link.nullRounds);
+    else this.#extend(link.height);
   }
 }

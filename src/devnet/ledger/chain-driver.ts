@@ -6,8 +6,8 @@ import type { ChainPolicy } from './chain-policy.ts';
 import { ChainRefusal } from './chain-refusal.ts';
 import type { Tipset } from './chain-tipset.ts';
 import { EpochClock } from './epoch-clock.ts';
+import { isNullRound } from './null-round.ts';
 import { openLedgerJournal, type LedgerEntry, type LedgerJournal } from './ledger-journal.ts';
-import { drawFraction } from '../seeded-draw.ts';
 
 export interface LedgerOptions {
   /** Where the journal is kept; without it all is in memory. */
@@ -39,12 +39,12 @@ export interface ReorgOptions {
 const FINALITY_EPOCHS = 10;
 /** 0.0002 FIL per GiB and deal, of mainnet's order of magnitude. */
 const COLLATERAL_PER_GIB = 200_000_000_000_000n;
-/** A longer jump is made of null rounds but for its ends: half a million tipsets would take minutes and a gigabyte. */
-const MAX_TIPSETS_PER_ADVANCE = 1_000;
+/** A jump that nobody watches epoch by epoch, and that is longer than this, goes over its empty rounds at once. */
+const LONG_ADVANCE = 200;
+/** A jump that providers watch is made of whole tipsets up to this length, and of so many at its two ends beyond. */
+const WATCHED_ADVANCE = 1_000;
 /** Two years of epochs: beyond the longest deal and its start delay. */
 const MAX_EPOCHS_PER_ADVANCE = 5_000_000;
-/** Rounds in a row that may be null. */
-const MAX_NULL_ROUNDS = 5;
 const SEED_BYTES = 16;
 
 /** Moves a chain: by its clock and on demand, writing down each move before it is made. */
@@ -52,7 +52,7 @@ export class ChainDriver {
   protected readonly core: ChainCore;
   readonly #journal: LedgerJournal;
   readonly #clock: EpochClock;
-  readonly #nullRounds: number;
+  #nullRounds: number;
   readonly #listeners = new Set<(height: number) => void>();
 
   constructor(options: LedgerOptions) {
@@ -103,10 +103,21 @@ export class ChainDriver {
       throw new ChainRefusal('BAD_EPOCHS', `epochs is a whole number from 1 to ${MAX_EPOCHS_PER_ADVANCE}`);
     }
     const target = this.core.head.height + epochs;
-    for (let left = epochs; left > 0; left = target - this.core.head.height) {
-      this.#extend(Math.min(target, this.#nextHeight()));
-      if (left > MAX_TIPSETS_PER_ADVANCE) this.#extend(target - MAX_TIPSETS_PER_ADVANCE / 2);
+    const isWatched = this.#listeners.size > 0;
+    const limit = isWatched ? WATCHED_ADVANCE : LONG_ADVANCE;
+    const edge = isWatched ? WATCHED_ADVANCE / 2 : 0;
+    const quietEnd = epochs > limit ? target - edge : 0;
+    while (this.core.head.height < target) {
+      const { height } = this.core.head;
+      if (height < quietEnd && height >= target - epochs + edge) this.#skip(quietEnd);
+      else this.#extend(Math.min(target, this.#nextHeight()));
     }
+  }
+
+  /** From now on so large a share of the rounds has no tipset. */
+  setNullRounds(rate: number): void {
+    if (!(rate >= 0 && rate < 1)) throw new ChainRefusal('BAD_INPUT', 'nullRounds is from 0 to below 1');
+    this.#nullRounds = rate;
   }
 
   /** Replaces the top tipsets by others without their messages. Finalized ones never go. */
@@ -144,11 +155,14 @@ export class ChainDriver {
     this.#notify();
   }
 
+  #skip(height: number): void {
+    this.record({ op: 'stretch', height, nullRounds: this.#nullRounds });
+    this.#notify();
+  }
+
   #nextHeight(): number {
-    const next = this.core.head.height + 1;
-    const last = next + MAX_NULL_ROUNDS;
-    let height = next;
-    while (height < last && drawFraction(this.core.policy.seed, `null/${height}`) < this.#nullRounds) height += 1;
+    let height = this.core.head.height + 1;
+    while (isNullRound(this.core.policy.seed, height, this.#nullRounds)) height += 1;
     return height;
   }
 

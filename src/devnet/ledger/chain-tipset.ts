@@ -2,7 +2,7 @@ import type { CID } from 'multiformats/cid';
 
 import { idAddress } from '../../filecoin/address.ts';
 import { cborArray, cborBytes, cborCid, cborNull, cborUint } from '../../filecoin/cbor.ts';
-import { EPOCH_SECONDS } from '../../filecoin/epoch.ts';
+import { EPOCH_SECONDS } from '../../filecoin/networks.ts';
 import { blockCid, blockJson, type BlockHeader } from './chain-block.ts';
 import { chainCid, cidJson, type SignedMessage } from './chain-message.ts';
 import type { ChainPolicy } from './chain-policy.ts';
@@ -36,7 +36,7 @@ export interface TipsetContent {
 /** Real tipsets have about five blocks; a second one now and then shows readers that a key is a list. */
 const SECOND_BLOCK_RATE = 0.25;
 /** Fuel of the expected-consensus weight: any amount that grows with the number of blocks does. */
-const WEIGHT_PER_BLOCK = 921n;
+export const WEIGHT_PER_BLOCK = 921n;
 const VRF_BYTES = 96;
 const BEACON_BYTES = 32;
 /** A BLS signature over nothing: the point at infinity, compressed. */
@@ -44,6 +44,8 @@ const EMPTY_AGGREGATE = Uint8Array.of(0xc0, ...new Uint8Array(VRF_BYTES - 1));
 const MOCK_PROOF = { proofType: 0, proof: new Uint8Array(Buffer.from('valid proof')) };
 
 const emptyMessages = messagesRootOf([]);
+/** The root of no receipts at all. */
+export const emptyReceipts = receiptsRootOf([]);
 
 /** The first tipset; its state holds nothing. */
 export function genesisTipset(policy: ChainPolicy): Tipset {

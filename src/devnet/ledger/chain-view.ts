@@ -5,7 +5,7 @@ import { matchesFields, type ActorEvent, type EventFields, type EventPlace } fro
 import type { ChainCore } from './chain-core.ts';
 import type { ChainPolicy } from './chain-policy.ts';
 import type { ChainState } from './chain-state.ts';
-import type { ChainStore } from './chain-store.ts';
+import type { ChainStore, RevertedTipset } from './chain-store.ts';
 import type { Tipset } from './chain-tipset.ts';
 import type { Execution } from './execute-message.ts';
 
@@ -28,13 +28,11 @@ export interface FoundMessage {
 /** What a node knows whose head is `head`: nothing above it. */
 export class ChainView {
   readonly head: Tipset;
-  readonly finalized: Tipset;
   readonly core: ChainCore;
 
-  constructor(core: ChainCore, { head, finalized }: { head: Tipset; finalized: Tipset }) {
+  constructor(core: ChainCore, head: Tipset) {
     this.core = core;
     this.head = head;
-    this.finalized = finalized;
   }
 
   get policy(): ChainPolicy {
@@ -49,43 +47,92 @@ export class ChainView {
     return this.core.store;
   }
 
+  /** The last tipset that no reorg drops, as of the head. */
+  get finalized(): Tipset {
+    return this.atOrBelow(Math.max(0, this.head.height - this.policy.finalityEpochs));
+  }
+
   /** The tipset of exactly these blocks, on this chain or a fork that was left; undefined for others. */
   tipset(key: readonly CID[]): Tipset | undefined {
     const [first] = key;
-    const tipset = first === undefined ? undefined : this.store.byBlock(first);
+    const tipset = first === undefined ? undefined : this.byBlock(first);
     const isSame = tipset?.key.length === key.length && tipset.key.every((cid, i) => key[i]?.equals(cid));
     return tipset !== undefined && isSame && tipset.height <= this.head.height ? tipset : undefined;
   }
 
-  /** A message's receipt, looked for backwards from `from`; undefined while it has none there. */
+  atOrBelow(height: number): Tipset {
+    return this.store.atOrBelow(height);
+  }
+
+  childOf(tipset: Tipset): Tipset | undefined {
+    return this.store.childOf(tipset);
+  }
+
+  parentOf(tipset: Tipset): Tipset | undefined {
+    const [first] = tipset.parents;
+    return first === undefined ? undefined : this.byBlock(first);
+  }
+
+  byBlock(cid: CID): Tipset | undefined {
+    return this.store.byBlock(cid);
+  }
+
+  isOnChain(tipset: Tipset): boolean {
+    return this.store.isOnChain(tipset);
+  }
+
+  /** State as of a tipset is what was written below this height. */
+  stateHeight(tipset: Tipset): number {
+    return tipset.height;
+  }
+
+  /** The height of the last tipset whose receipts this node has. */
+  get executedHeight(): number {
+    return this.head.height - 1;
+  }
+
+  /** A message's receipt, or that of one that took its place, looked for backwards from `from`. */
   findMessage(cid: CID, from: Tipset): FoundMessage | undefined {
-    const held = this.store.message(cid)?.tipset;
-    const child = held === undefined ? undefined : this.store.childOf(held);
-    if (held === undefined || child === undefined || child.height > from.height) return undefined;
-    const execution = this.store.executionsOf(held).find(({ signed }) => signed.cid.equals(cid));
+    const record = this.store.messageOrReplacement(cid);
+    const held = record?.tipset;
+    if (record === undefined || held === undefined || held.height > this.executedHeight) return undefined;
+    const child = this.childOf(held);
+    if (child === undefined || child.height > from.height) return undefined;
+    const execution = this.store.executionsOf(held).find(({ signed }) => signed === record.signed);
     return execution === undefined ? undefined : { execution, tipset: child };
   }
 
   /** Events whose receipts are below the head, in the order of the chain. */
   *events(query: EventQuery): Generator<[ActorEvent, EventPlace]> {
-    const toHeight = Math.min(query.toHeight, this.head.height - 1);
+    const toHeight = Math.min(query.toHeight, this.executedHeight);
     for (const [tipset, executions] of this.store.withExecutions(query.fromHeight, toHeight)) {
-      if (query.tipset !== undefined && query.tipset !== tipset) continue;
-      for (const { signed, events } of executions) {
-        const place = { height: tipset.height, tipsetKey: tipset.key, message: signed.cid };
-        for (const event of events) if (matches(event, query)) yield [event, place];
-      }
+      yield* eventsOf({ tipset, executions }, query);
     }
   }
 
-  /** The id of an actor as of a tipset. */
-  idOf(address: Address, tipset: Tipset): bigint | undefined {
-    return this.state.idOf(address, tipset.height);
+  /** Events that a reorg undid: a node's index keeps them. */
+  *revertedEvents(query: EventQuery): Generator<[ActorEvent, EventPlace]> {
+    for (const reverted of this.store.reverted(query.fromHeight, Math.min(query.toHeight, this.executedHeight))) {
+      yield* eventsOf(reverted, query);
+    }
   }
 
-  keyText(address: Address, tipset: Tipset): string | undefined {
-    const key = this.state.keyOf(address, tipset.height);
+  /** The id of an actor as of a state height. */
+  idOf(address: Address, before: number): bigint | undefined {
+    return this.state.idOf(address, before);
+  }
+
+  keyText(address: Address, before: number): string | undefined {
+    const key = this.state.keyOf(address, before);
     return key === undefined ? undefined : formatAddress(key);
+  }
+}
+
+function* eventsOf({ tipset, executions }: RevertedTipset, query: EventQuery): Generator<[ActorEvent, EventPlace]> {
+  if (query.tipset !== undefined && query.tipset !== tipset) return;
+  for (const { signed, events } of executions) {
+    const place = { height: tipset.height, tipsetKey: tipset.key, message: signed.cid };
+    for (const event of events) if (matches(event, query)) yield [event, place];
   }
 }
 

@@ -3,6 +3,7 @@ import { keyAddress, signWithKey, type LotusKey } from '../../filecoin/lotus-key
 import type { ChainCore } from './chain-core.ts';
 import { sealMessage, signingBytes, type ChainMessage, type SignedMessage } from './chain-message.ts';
 import { gasOf } from './execute-message.ts';
+import { ownerKey, workerKey } from './miner-keys.ts';
 
 export interface Call {
   to: Address;
@@ -37,6 +38,18 @@ export function composeMessage(core: ChainCore, key: LotusKey, call: Call): Sign
   const nonce = nextNonceOf(core, from) + (call.nonceOffset ?? 0);
   const message = withGas({ ...bare, nonce, params: call.params });
   return sealMessage(message, signWithKey(key, signingBytes(message)));
+}
+
+/** The same message with twice the fee, signed by the miner that sent it; undefined for one of anybody else. */
+export function composeReplacement(core: ChainCore, { message }: SignedMessage): SignedMessage | undefined {
+  const { state, policy } = core;
+  const ids = [...state.miners.entries()].map(([id]) => id);
+  const keys = ids.flatMap((id) => [workerKey(policy.seed, id), ownerKey(policy.seed, id)]);
+  const key = keys.find((one) => formatAddress(keyAddress(one)) === formatAddress(message.from));
+  if (key === undefined) return undefined;
+  const { gasFeeCap, gasPremium } = message;
+  const dearer = { ...message, gasFeeCap: gasFeeCap * 2n, gasPremium: gasPremium * 2n };
+  return sealMessage(dearer, signWithKey(key, signingBytes(dearer)));
 }
 
 /** The nonce of the sender's next message; 0 for an account that the chain has not seen. */

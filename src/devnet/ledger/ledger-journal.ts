@@ -9,6 +9,8 @@ import { openJournal } from '../provider/provider-journal.ts';
 export type LedgerEntry =
   | ({ op: 'genesis' } & Omit<ChainPolicy, 'collateralPerGib'> & { collateralPerGib: string })
   | { op: 'tipset'; height: number }
+  /** All rounds up to the tipset at `height`; so large a share of the empty ones is null. */
+  | { op: 'stretch'; height: number; nullRounds: number }
   | ({ op: 'push' } & StoredMessage)
   | ReorgEntry
   | ChainAct;

@@ -12,12 +12,13 @@ import type { SignedMessage } from './chain-message.ts';
 import { quotedCollateralBounds } from './chain-policy.ts';
 import { ChainRefusal } from './chain-refusal.ts';
 import { marketAddress } from './chain-state.ts';
-import { ChainView } from './chain-view.ts';
-import { composeMessage } from './compose-message.ts';
+import type { ChainView } from './chain-view.ts';
+import { composeMessage, composeReplacement } from './compose-message.ts';
 import { composeProof } from './compose-proof.ts';
 import { METHOD_PUBLISH, METHOD_SETTLE } from './execute-market-message.ts';
 import type { Execution } from './execute-message.ts';
 import { METHOD_TERMINATE } from './execute-miner-message.ts';
+import { viewOf, type NodeSight } from './stray-view.ts';
 import type {
   DealOnChain,
   LedgerPort,
@@ -50,11 +51,9 @@ export class Ledger extends ChainDriver implements LedgerPort {
     return this.core.policy.genesisSeconds;
   }
 
-  /** The chain as a node sees it that is so many epochs behind. */
-  view(behind = 0): ChainView {
-    const { core } = this;
-    const head = behind === 0 ? core.head : core.store.atOrBelow(Math.max(0, core.head.height - behind));
-    return new ChainView(core, { head, finalized: this.finalized(head) });
+  /** The chain as a node sees it: a good one, or one that lags, lies about its height, or is on a fork. */
+  view(sight: NodeSight = {}): ChainView {
+    return viewOf(this.core, sight);
   }
 
   registerMiner(miner: MinerRegistration): MinerRecord {
@@ -146,9 +145,10 @@ export class Ledger extends ChainDriver implements LedgerPort {
 
   /** What a message did, and in which tipset it is; undefined until its receipt is on the chain. */
   execution(message: CID): (Execution & { height: number }) | undefined {
-    const tipset = this.core.store.message(message)?.tipset;
+    const record = this.core.store.messageOrReplacement(message);
+    const tipset = record?.tipset;
     if (tipset === undefined) return undefined;
-    const execution = this.core.store.executionsOf(tipset).find(({ signed }) => signed.cid.equals(message));
+    const execution = this.core.store.executionsOf(tipset).find(({ signed }) => signed === record?.signed);
     return execution === undefined ? undefined : { ...execution, height: tipset.height };
   }
 
@@ -191,6 +191,23 @@ export class Ledger extends ChainDriver implements LedgerPort {
   send(signed: SignedMessage): CID {
     const { exitCode, error } = this.core.tryMessage(signed);
     if (exitCode !== 0) throw new ChainRefusal('EXIT_CODE', refusalText(exitCode, error), { exitCode });
+    this.push(signed);
+    return signed.cid;
+  }
+
+  /**
+   * Sends a message that waits in the pool once more with a higher fee, as a provider does whose message is stuck: the
+   * new one takes its place, and only its CID comes onto the chain. Throws ChainRefusal.
+   */
+  replace(message: CID): CID {
+    const old = this.core.store.message(message)?.signed;
+    if (old === undefined || !this.core.pool.has(old)) {
+      throw new ChainRefusal('NOT_PENDING', `message ${message} does not wait in the pool`);
+    }
+    const signed = composeReplacement(this.core, old);
+    if (signed === undefined) {
+      throw new ChainRefusal('NOT_PENDING', 'only messages of miners can be signed again here');
+    }
     this.push(signed);
     return signed.cid;
   }

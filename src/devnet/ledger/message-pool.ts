@@ -22,8 +22,22 @@ export class MessagePool {
     return this.#waiting.some((waiting) => waiting.signed.cid.equals(signed.cid));
   }
 
+  /** A message takes the place of one with the same sender and nonce. */
   add(signed: SignedMessage, notBefore = 0): void {
-    this.#waiting.push({ signed, notBefore });
+    const place = this.#waiting.findIndex((waiting) => isSameSlot(waiting.signed, signed));
+    if (place === -1) this.#waiting.push({ signed, notBefore });
+    else this.#waiting[place] = { signed, notBefore: Math.max(notBefore, this.#waiting[place]?.notBefore ?? 0) };
+  }
+
+  /** The message that waits in the same place of its sender's order. */
+  inPlaceOf(signed: SignedMessage): SignedMessage | undefined {
+    return this.#waiting.find((waiting) => isSameSlot(waiting.signed, signed))?.signed;
+  }
+
+  /** The first height above `height` from which on a message may land that may not before; infinity without one. */
+  nextDueAfter(height: number): number {
+    const due = this.#waiting.map(({ notBefore }) => notBefore).filter((notBefore) => notBefore > height);
+    return Math.min(Number.POSITIVE_INFINITY, ...due);
   }
 
   /** What a tipset at `height` holds. `nonceOf` tells the next nonce of a sender as of its parent's state. */
@@ -65,4 +79,8 @@ export class MessagePool {
     const returned = [...bySender.values()].reverse().flat();
     this.#waiting = [...returned.map((signed) => ({ signed, notBefore })), ...this.#waiting];
   }
+}
+
+function isSameSlot(a: SignedMessage, b: SignedMessage): boolean {
+  return a.message.nonce === b.message.nonce && formatAddress(a.message.from) === formatAddress(b.message.from);
 }

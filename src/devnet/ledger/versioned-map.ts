@@ -14,12 +14,17 @@ export class VersionedMap<K, V> {
 
   /** The value after all writes below `before`. */
   get(key: K, before: number = Number.POSITIVE_INFINITY): V | undefined {
-    const versions = this.#versions.get(key);
-    for (let i = (versions?.length ?? 0) - 1; i >= 0; i -= 1) {
-      const version = versions?.[i];
-      if (version !== undefined && version.height < before) return version.value;
+    const versions = this.#versions.get(key) ?? [];
+    const last = versions.at(-1);
+    if (last === undefined || last.height < before) return last?.value;
+    let low = 0;
+    let high = versions.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((versions[middle]?.height ?? 0) < before) low = middle + 1;
+      else high = middle;
     }
-    return undefined;
+    return versions[low - 1]?.value;
   }
 
   /** `undefined` removes the key from this height on. */

@@ -6,7 +6,7 @@ import {
   MIN_PIECE_BYTES,
   MIN_DEAL_DURATION_EPOCHS,
 } from '../../filecoin/limits.ts';
-import type { DealParams, Transfer } from '../../filecoin/mk12.ts';
+import type { DealParams, Transfer } from '../../filecoin/mk12-propose.ts';
 import type { DealProposal } from '../../filecoin/proposal.ts';
 import type { Persona } from './provider-persona.ts';
 
@@ -28,7 +28,7 @@ export interface ChainFacts {
 }
 
 /** A deal this provider has already taken, by what makes it a duplicate. */
-interface KnownDeal {
+export interface KnownDeal {
   uuid: string;
   acceptedAt: Date;
 }
@@ -52,7 +52,7 @@ export function validationFault(
     identityFault(proposal, provider.address) ??
     epochFault(proposal, facts.headEpoch) ??
     collateralFault(proposal, facts.collateralMin) ??
-    askFault(proposal, provider.persona) ??
+    (provider.persona.software === 'curio' ? undefined : askFault(proposal, provider.persona)) ??
     fundsFault(proposal, facts.clientAvailable) ??
     dataCapFault(proposal, facts.dataCap)
   );
@@ -96,7 +96,8 @@ function collateralFault({ providerCollateral: offered }: DealProposal, min: big
   return offered > max ? `proposed provider collateral ${offered} above maximum ${max}` : undefined;
 }
 
-function askFault({ pieceBytes, pricePerEpoch, verified }: DealProposal, persona: Persona): string | undefined {
+/** Boost tells it while it validates; Curio's filters fail of it later. */
+export function askFault({ pieceBytes, pricePerEpoch, verified }: DealProposal, persona: Persona): string | undefined {
   const price = verified ? persona.askVerifiedPrice : persona.askPrice;
   const least = (price * pieceBytes) / GIB;
   if (pricePerEpoch < least) return `storage price per epoch less than asking price: ${pricePerEpoch} < ${least}`;

@@ -9,6 +9,7 @@ import {
   receivedBytes,
   resumePoint,
   sizeOf,
+  wholePiece,
   TransferFailed,
   type Chunk,
   type PieceFile,
@@ -50,9 +51,10 @@ export interface Transfer extends PieceSource, PieceFile {
  */
 export async function fetchPiece(transfer: Transfer): Promise<void> {
   checkAddress(transfer);
-  const chunks = planChunks(transfer);
+  const isCurio = transfer.persona().software === 'curio';
+  const chunks = isCurio ? [wholePiece(transfer)] : planChunks(transfer);
   if ((await sizeOf(transfer.path)) < transfer.sizeBytes) {
-    await checkHead(transfer);
+    if (!isCurio) await checkHead(transfer);
     await downloadAll(transfer, chunks);
   }
   for (const chunk of chunks) await joinChunk(chunk);
@@ -104,7 +106,9 @@ async function downloadAll(transfer: Transfer, chunks: Chunk[]): Promise<void> {
     const failures = results.flatMap((result) => (result.status === 'rejected' ? [asFailure(result.reason)] : []));
     const [failure] = failures;
     if (failure === undefined) return;
-    const refused = failures.find(({ status }) => Math.floor(status / 100) === 4);
+    // Boost takes any 4xx as final at once; Curio tries as often as with every other fault.
+    const isFinal = transfer.persona().software === 'boost';
+    const refused = failures.find(({ status }) => isFinal && Math.floor(status / 100) === 4);
     if (refused !== undefined) throw new TransferFailed(refused.message, { cause: refused });
     const now = await receivedBytes(transfer);
     attempts = now > onDisk ? 1 : attempts + 1;
@@ -128,11 +132,13 @@ function pauseMs({ persona, random }: Transfer, attempt: number): number {
 async function downloadChunk(transfer: Transfer, chunk: Chunk): Promise<void> {
   const from = await resumePoint(chunk);
   if (from >= chunk.end) return;
-  const range = `bytes=${from}-${chunk.end}`;
+  // Boost's ranges end one past the last byte it wants, Curio's do not.
+  const range = `bytes=${from}-${transfer.persona().software === 'curio' ? chunk.end - 1 : chunk.end}`;
   const response = await requestPiece('GET', transfer, { range, signal: transfer.signal }).catch((error: unknown) => {
     throw new AttemptFailed(`failed to send http req: ${textOf(error)}`, 0, { cause: error });
   });
-  if (response.statusCode !== 200 && response.statusCode !== 206) {
+  const isWhole = response.statusCode === 200 && (transfer.persona().software === 'boost' || from === 0);
+  if (!isWhole && response.statusCode !== 206) {
     response.destroy();
     const status = `${response.statusCode} ${response.statusMessage}`;
     throw new AttemptFailed(

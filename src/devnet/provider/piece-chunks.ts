@@ -44,6 +44,11 @@ export function planChunks({ path, sizeBytes }: PieceFile): Chunk[] {
   }));
 }
 
+/** All of it as one chunk, which Curio brings by one connection. */
+export function wholePiece({ path, sizeBytes }: PieceFile): Chunk {
+  return { index: 0, path, finalPath: path, start: 0, end: sizeBytes };
+}
+
 /**
  * Where a chunk goes on. Chunk 0 gathers in the final file itself, which may already hold other chunks after a crash
  * in {@link joinChunk}; those have no file of their own any more.

@@ -3,22 +3,19 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { CID } from 'multiformats/cid';
 import { formatAddress, sameAddress } from '../../filecoin/address.ts';
 import { cborArray, cborBytes, cborMap, cborText } from '../../filecoin/cbor.ts';
+import { decodeAskRequest, encodeAsk, encodeAskResponse, type StorageAsk } from '../../filecoin/mk12-ask.ts';
+import { uuidBytes } from '../../filecoin/mk12-fields.ts';
+import { decodeDealParams, encodeDealResponse } from '../../filecoin/mk12-propose.ts';
 import {
-  decodeAskRequest,
-  decodeDealParams,
   decodeDealStatusRequest,
-  encodeAsk,
-  encodeAskResponse,
-  encodeDealResponse,
   encodeDealStatusResponse,
-  uuidBytes,
   type DealStatusRequest,
   type DealStatusResponse,
-  type StorageAsk,
-} from '../../filecoin/mk12.ts';
+} from '../../filecoin/mk12-status.ts';
 import { decodeSignedProposal, signedProposalCid } from '../../filecoin/proposal.ts';
 import { verifySignature, type Signature } from '../../filecoin/signature.ts';
 import { acceptanceFault, validationFault, type Candidate, type ChainFacts } from './check-proposal.ts';
+import { curioAcceptanceFault, curioStatus } from './curio-ways.ts';
 import { receivedBytes } from './piece-chunks.ts';
 import type { ProviderContext } from './provider-context.ts';
 import { isPast, type ProviderDeal } from './provider-deals.ts';
@@ -41,9 +38,10 @@ export async function answerAs(
 ): Promise<Uint8Array | undefined> {
   if (context.persona().hang) return untilClosed(context.signal);
   const answer = await decodedOrNothing(context, decide);
-  const { answerDelayMs, loseAnswers } = context.persona();
+  const { answerDelayMs, loseAnswers, halveAnswers } = context.persona();
   if (answerDelayMs > 0) await sleep(answerDelayMs, undefined, { signal: context.signal });
-  return loseAnswers ? undefined : answer;
+  if (loseAnswers) return undefined;
+  return halveAnswers ? answer?.subarray(0, answer.length >> 1) : answer;
 }
 
 function untilClosed(signal: AbortSignal): Promise<undefined> {
@@ -74,6 +72,9 @@ export function answerProposal(
 ): Uint8Array {
   const candidate = readCandidate(request);
   context.onProposal(context.id, candidate.params.dealUuid, candidate.params.signedProposal);
+  const known = context.book.find(candidate.params.dealUuid);
+  if (known !== undefined && context.persona().takeDuplicates)
+    return encodeDealResponse({ accepted: true, message: '' });
   const fault = faultOf(context, candidate);
   const fields = { provider: context.id, deal: candidate.params.dealUuid };
   if (fault !== undefined) {
@@ -98,11 +99,14 @@ function faultOf(context: ProviderContext, candidate: SignedCandidate): string |
   const invalid = validationFault(candidate, { address, persona }, facts);
   if (invalid !== undefined) return `failed validation: ${invalid}`;
   const { dealUuid, signedProposal } = candidate.params;
-  return acceptanceFault(candidate, persona, {
+  const seen = {
     headEpoch: facts.headEpoch,
     sameProposal: book.findByProposal(signedProposal),
     sameUuid: book.find(dealUuid),
-  });
+  };
+  return persona.software === 'curio'
+    ? curioAcceptanceFault(candidate, persona, seen)
+    : acceptanceFault(candidate, persona, seen);
 }
 
 function chainFacts({ ledger }: ProviderContext, candidate: SignedCandidate): ChainFacts {
@@ -122,6 +126,8 @@ function chainFacts({ ledger }: ProviderContext, candidate: SignedCandidate): Ch
 export async function answerStatus(context: ProviderContext, request: Uint8Array): Promise<Uint8Array> {
   const asked = decodeDealStatusRequest(request);
   const deal = context.book.find(asked.dealUuid);
+  const { software, lieDealId } = context.persona();
+  if (software === 'curio') return encodeDealStatusResponse(curioStatus(asked.dealUuid, deal, lieDealId));
   const error = deal === undefined ? unknownDeal(asked.dealUuid) : statusFault(context, deal, asked);
   const answer =
     deal === undefined || error !== '' ? refusedStatus(asked.dealUuid, error) : await statusOf(context, deal);
@@ -159,7 +165,7 @@ async function statusOf(context: ProviderContext, deal: ProviderDeal): Promise<D
       proposal: deal.proposal,
       signedProposalCid: signedProposalCid(signedProposal),
       publishCid: deal.publishCid === '' ? null : CID.parse(deal.publishCid),
-      chainDealId: deal.chainDealId,
+      chainDealId: deal.chainDealId + (context.persona().lieDealId ? 1n : 0n),
     },
   };
 }
@@ -189,6 +195,11 @@ export function answerAsk(context: ProviderContext, request: Uint8Array, sinceEp
 
 /** The statement of `/fil/retrieval/transports/1.0.0`: where retrievals are served (Boost retrievalmarket/types). */
 export function transportsStatement(multiaddrs: readonly string[]): Uint8Array {
-  const addresses = cborArray(multiaddrs.map((text) => cborBytes(multiaddr(text).bytes)));
-  return cborMap({ Protocols: cborArray([cborMap({ Name: cborText('libp2p'), Addresses: addresses })]) });
+  const toCbor = (texts: readonly string[]): Uint8Array =>
+    cborArray(texts.map((text) => cborBytes(multiaddr(text).bytes)));
+  const web = multiaddrs.filter((text) => text.endsWith('/ws')).map((text) => text.replace(/\/ws$/, '/http'));
+  const named = (Name: string, texts: readonly string[]): Uint8Array =>
+    cborMap({ Name: cborText(Name), Addresses: toCbor(texts) });
+  const protocols = [named('libp2p', multiaddrs), ...(web.length === 0 ? [] : [named('http', web)])];
+  return cborMap({ Protocols: cborArray(protocols) });
 }

@@ -1,4 +1,4 @@
-import { decodeDealParams, type DealParams } from '../../filecoin/mk12.ts';
+import { decodeDealParams, type DealParams } from '../../filecoin/mk12-propose.ts';
 import { decodeSignedProposal, signedProposalCid, type SignedProposal } from '../../filecoin/proposal.ts';
 import type { ProviderJournal } from './provider-journal.ts';
 

@@ -2,6 +2,7 @@ import { noise } from '@libp2p/noise';
 import { identify } from '@libp2p/identify';
 import { yamux } from '@libp2p/yamux';
 import { tcp } from '@libp2p/tcp';
+import { webSockets } from '@libp2p/websockets';
 import type { Libp2p, PrivateKey, Stream } from '@libp2p/interface';
 import { createLibp2p } from 'libp2p';
 import { tryDecodeFirst } from '../../filecoin/cbor.ts';
@@ -29,19 +30,25 @@ const ANY_PORT = '/ip4/127.0.0.1/tcp/0';
  * before, as a provider that restarts does, and any other only where that is taken.
  */
 export async function startHost(privateKey: PrivateKey, before: string | undefined): Promise<Libp2p> {
-  if (before === undefined) return listenAt(privateKey, ANY_PORT);
-  return listenAt(privateKey, before).catch(() => listenAt(privateKey, ANY_PORT));
+  const options = { privateKey, agent: 'boost-2.4.0-lading-devnet' };
+  if (before === undefined) return listenAt(ANY_PORT, options);
+  return listenAt(before, options).catch(() => listenAt(ANY_PORT, options));
 }
 
-function listenAt(privateKey: PrivateKey, address: string): Promise<Libp2p> {
+/** As `startHost`, by WebSocket alone and under Curio's name; what stands before it gives it its address. */
+export function startCurioHost(privateKey: PrivateKey): Promise<Libp2p> {
+  return listenAt(`${ANY_PORT}/ws`, { privateKey, agent: 'curio-1.27.2-lading-devnet' });
+}
+
+function listenAt(address: string, { privateKey, agent }: { privateKey: PrivateKey; agent: string }): Promise<Libp2p> {
   return createLibp2p({
     privateKey,
     addresses: { listen: [address] },
-    transports: [tcp()],
+    transports: [tcp(), webSockets()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     services: { identify: identify() },
-    nodeInfo: { userAgent: 'boost-2.4.0-lading-devnet' },
+    nodeInfo: { userAgent: agent },
     connectionManager: {
       inboundConnectionThreshold: DIALS_PER_SECOND,
       maxIncomingPendingConnections: DIALS_PER_SECOND,

@@ -1,14 +1,37 @@
+export const SOFTWARE = ['boost', 'curio'] as const;
+export type Software = (typeof SOFTWARE)[number];
+
 /**
  * How one storage provider behaves, as plain data: the knobs can come from a test, the command line or the control
  * door's JSON, and can change while the provider runs. Zero or '' or false switches a fault off.
  */
 export interface Persona {
+  /** Whose ways and words these are; what is read once, when the provider starts. */
+  software: Software;
   /** Refuses every proposal that passes validation, with this text, as a deal filter of Boost does. */
   refuse: string;
   /** Reads a request and never answers; no proposal is looked at. */
   hang: boolean;
   /** Decides as usual, but ends the stream without an answer: the client cannot know what became of its proposal. */
   loseAnswers: boolean;
+  /** Decides as usual, and sends half of each answer before the end of the stream. */
+  halveAnswers: boolean;
+  /** Says yes again to a proposal that it has already, where others tell of the duplicate. */
+  takeDuplicates: boolean;
+  /** Accepts, and never comes for the bytes. */
+  neverFetch: boolean;
+  /** Finds another commitment than the one proposed, whatever came. */
+  mistakeCommP: boolean;
+  /** Holds a full or due batch back so many epochs more. */
+  publishDelayEpochs: number;
+  /** Publishes although the start epoch has passed: the market actor refuses it. */
+  publishElapsed: boolean;
+  /** Publishes with a price of its own: the client's signature is not for that, and the market actor refuses it. */
+  changeTerms: boolean;
+  /** Publishes, and proves no sector. */
+  neverProve: boolean;
+  /** Tells the id of another deal as this one's. */
+  lieDealId: boolean;
   /** Holds each answer back this long, after deciding. */
   answerDelayMs: number;
   /** Upper bound of one transfer's rate; 0 is none. */
@@ -52,9 +75,19 @@ export interface Persona {
  * to a devnet whose epoch is a second.
  */
 const defaultPersona: Persona = {
+  software: 'boost',
   refuse: '',
   hang: false,
   loseAnswers: false,
+  halveAnswers: false,
+  takeDuplicates: false,
+  neverFetch: false,
+  mistakeCommP: false,
+  publishDelayEpochs: 0,
+  publishElapsed: false,
+  changeTerms: false,
+  neverProve: false,
+  lieDealId: false,
   answerDelayMs: 0,
   fetchBytesPerSecond: 0,
   dropConnections: 0,
@@ -88,9 +121,32 @@ const personas = {
   slow: { answerDelayMs: 2_000, fetchBytesPerSecond: 8 * 1024 * 1024 },
   hang: { hang: true },
   drop: { dropConnections: 1, dropOutOf: 2 },
+  // Curio's ask at its first start, its smallest piece of 16 GiB scaled to a devnet's pieces; eight deals or 5 minutes.
+  curio: {
+    software: 'curio',
+    askPrice: 45_211_226_852n,
+    askVerifiedPrice: 0n,
+    askMinPieceBytes: 1_048_576n,
+    publishBatchEpochs: 3,
+  },
+  loseAnswers: { loseAnswers: true },
+  halveAnswers: { halveAnswers: true },
+  takeDuplicates: { takeDuplicates: true },
+  neverFetch: { neverFetch: true },
+  trickle: { fetchBytesPerSecond: 16 * 1024 },
+  mistakeCommP: { mistakeCommP: true },
+  publishLate: { publishDelayEpochs: 100 },
+  publishElapsed: { publishDelayEpochs: 50_000, publishElapsed: true },
+  changeTerms: { changeTerms: true },
+  neverProve: { neverProve: true },
+  lieDealId: { lieDealId: true },
 } satisfies Record<string, PersonaPatch>;
 
 export type PersonaName = keyof typeof personas;
+
+export function personaNames(): PersonaName[] {
+  return Object.keys(personas) as PersonaName[];
+}
 
 export function personaOf(choice: PersonaName | PersonaPatch): Persona {
   return { ...defaultPersona, ...(typeof choice === 'string' ? personas[choice] : choice) };
@@ -108,12 +164,19 @@ function parseKnob(name: string, value: unknown): string | number | bigint | boo
   if (!Object.hasOwn(defaultPersona, name)) {
     throw new TypeError(`no provider knob is called ${name}; there are ${Object.keys(defaultPersona).join(', ')}`);
   }
+  if (name === 'software') return parseSoftware(value);
   const usual: unknown = defaultPersona[name as keyof Persona];
   if (typeof usual === 'bigint') return parseAmount(name, value);
   if (typeof usual === 'number' && typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   if (typeof usual === 'string' && typeof value === 'string') return value;
   if (typeof usual === 'boolean' && typeof value === 'boolean') return value;
   throw new TypeError(`provider knob ${name} takes a ${typeof usual === 'number' ? 'whole number ≥ 0' : typeof usual}`);
+}
+
+function parseSoftware(value: unknown): Software {
+  const software = SOFTWARE.find((known) => known === value);
+  if (software === undefined) throw new TypeError(`provider knob software is one of ${SOFTWARE.join(', ')}`);
+  return software;
 }
 
 function parseAmount(name: string, value: unknown): bigint {

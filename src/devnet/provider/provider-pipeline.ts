@@ -1,4 +1,5 @@
 import { CID } from 'multiformats/cid';
+import { decodeSignedProposal, encodeSignedProposal } from '../../filecoin/proposal.ts';
 import { removeChunks } from './piece-chunks.ts';
 import type { ProviderContext } from './provider-context.ts';
 import { isPast, type ProviderDeal } from './provider-deals.ts';
@@ -52,7 +53,7 @@ export class ProviderPipeline {
     if (deal.checkpoint === 'Complete') return;
     if (isPast(deal, 'Published')) this.#followed.add(deal);
     else if (isUnpublished(deal)) this.#batch.add(deal, this.#headEpoch());
-    else if (deal.checkpoint === 'Accepted' && !deal.params.isOffline)
+    else if (deal.checkpoint === 'Accepted' && !deal.params.isOffline && !this.#context.persona().neverFetch)
       this.#track(this.#receive(deal, minHeadAttempts));
   }
 
@@ -98,8 +99,10 @@ export class ProviderPipeline {
   }
 
   #publishDue(epoch: number): void {
-    const { publishBatchDeals, publishBatchEpochs } = this.#context.persona();
-    const due = this.#batch.takeDue(epoch, { maxDeals: publishBatchDeals, maxEpochs: publishBatchEpochs });
+    const { publishBatchDeals, publishBatchEpochs, publishDelayEpochs } = this.#context.persona();
+    // One that publishes late waits for time alone, however full its batch is.
+    const maxDeals = publishDelayEpochs > 0 ? Number.MAX_SAFE_INTEGER : publishBatchDeals;
+    const due = this.#batch.takeDue(epoch, { maxDeals, maxEpochs: publishBatchEpochs + publishDelayEpochs });
     try {
       const fresh = due.filter((deal) => !this.#isElapsed(deal, epoch) && !this.#adoptPublish(deal));
       if (fresh.length > 0) this.#publish(fresh);
@@ -111,7 +114,7 @@ export class ProviderPipeline {
 
   #isElapsed(deal: ProviderDeal, headEpoch: number): boolean {
     const { startEpoch } = deal.proposal;
-    if (headEpoch <= startEpoch) return false;
+    if (headEpoch <= startEpoch || this.#context.persona().publishElapsed) return false;
     this.#track(this.#fail(deal, startElapsed({ startEpoch, headEpoch })));
     return true;
   }
@@ -126,9 +129,10 @@ export class ProviderPipeline {
 
   #publish(deals: ProviderDeal[]): void {
     const { ledger, id, book } = this.#context;
+    const { changeTerms } = this.#context.persona();
     const attempt = ledger.publish(
       id,
-      deals.map((deal) => deal.params.signedProposal),
+      deals.map(({ params }) => (changeTerms ? withOtherPrice(params.signedProposal) : params.signedProposal)),
     );
     const reasons = new Map(attempt.dropped.map(({ index, reason }) => [index, reason]));
     for (const [index, deal] of deals.entries()) {
@@ -156,7 +160,7 @@ export class ProviderPipeline {
     }
     const step = nextProviderStep(deal, seen);
     if (step.kind === 'advance') this.#context.book.advance(deal, step.change);
-    if (step.kind === 'prove') this.#prove(deal, step.dealId, headEpoch);
+    if (step.kind === 'prove' && !this.#context.persona().neverProve) this.#prove(deal, step.dealId, headEpoch);
     const provenAt = seen.sectorStartEpoch ?? seen.receipt?.height;
     const isSettled = deal.isProven && provenAt !== undefined && this.#context.ledger.isFinal(provenAt);
     if (isSettled || deal.checkpoint === 'Complete') this.#followed.delete(deal);
@@ -196,6 +200,13 @@ export class ProviderPipeline {
     if (attempt.kind === 'pushed') log.info({ ...fields, sector: attempt.sectorNumber }, 'provider.proved');
     else log.warn({ ...fields, reason: attempt.reason }, 'provider.proof_refused');
   }
+}
+
+/** The deal at a price that its client never signed. */
+function withOtherPrice(signedProposal: Uint8Array): Uint8Array {
+  const { proposal, signature } = decodeSignedProposal(signedProposal);
+  const dearer = { ...proposal, pricePerEpoch: proposal.pricePerEpoch * 2n + 1n };
+  return encodeSignedProposal({ proposal: dearer, signature });
 }
 
 function isUnpublished(deal: ProviderDeal): boolean {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 import { FIL_COMMITMENT_UNSEALED, SHA2_256_TRUNC254_PADDED } from '../../filecoin/codes.ts';
-import { parseHttpTransferParams } from '../../filecoin/mk12.ts';
+import { parseHttpTransferParams } from '../../filecoin/mk12-propose.ts';
 import { fetchPiece } from './fetch-piece.ts';
 import { padCommitment } from './piece-commitment.ts';
 import type { ProviderContext } from './provider-context.ts';
@@ -90,6 +90,7 @@ export class PieceReceiver {
       throw new Error(`${stem} failed to generate CommP: ${cause}`);
     }
     const root = padCommitment(report, pieceBytes);
+    if (this.#context.persona().mistakeCommP) root[0] = (root[0] ?? 0) ^ 1;
     const actual = CID.createV1(FIL_COMMITMENT_UNSEALED, createDigest(SHA2_256_TRUNC254_PADDED, root));
     if (!actual.equals(pieceCid)) {
       throw new Error(`${stem} commP expected=${pieceCid}, actual=${actual}: commp mismatch`);

@@ -2,14 +2,18 @@ import { setMaxListeners } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
-import type { Libp2p, PrivateKey } from '@libp2p/interface';
+import type { PrivateKey } from '@libp2p/interface';
 import { parseAddress } from '../../filecoin/address.ts';
-import { ASK_PROTOCOL, MK_PROTOCOLS, STATUS_PROTOCOL } from '../../filecoin/mk12.ts';
+import { ASK_PROTOCOL } from '../../filecoin/mk12-ask.ts';
+import { MK_PROTOCOLS } from '../../filecoin/mk12-propose.ts';
+import { STATUS_PROTOCOL } from '../../filecoin/mk12-status.ts';
+import type { FrontAnswerer, FrontRoute } from './curio-front.ts';
 import type { HashPool } from './hash-pool.ts';
 import { answerAs, answerAsk, answerProposal, answerStatus, transportsStatement } from './provider-answers.ts';
 import type { ProviderContext } from './provider-context.ts';
 import { DealBook, type DealEntry, type ProviderDeal } from './provider-deals.ts';
-import { serve, serveStatement, startHost } from './provider-host.ts';
+import { openDoors, type Doors } from './provider-doors.ts';
+import { serve, serveStatement } from './provider-host.ts';
 import { openJournal } from './provider-journal.ts';
 import type { LedgerPort } from '../ledger/ledger-port.ts';
 import type { Persona } from './provider-persona.ts';
@@ -40,7 +44,8 @@ export class StorageProvider {
   /** Without the peer id, as they stand on the chain. */
   readonly multiaddrs: readonly string[];
   readonly #context: ProviderContext;
-  readonly #host: Libp2p;
+  readonly #doors: Doors;
+  readonly #sinceEpoch: number;
   readonly #pipeline: ProviderPipeline;
   readonly #stop: AbortController;
   readonly #usual: Persona;
@@ -49,8 +54,11 @@ export class StorageProvider {
   static async start(options: StorageProviderOptions): Promise<StorageProvider> {
     mkdirSync(join(options.folder, 'pieces'), { recursive: true });
     const before = options.ledger.miner(options.id)?.multiaddrs[0];
-    const host = await startHost(await peerKey(options), before);
-    const provider = new StorageProvider(options, host);
+    let provider: StorageProvider | undefined;
+    const answer: FrontAnswerer = (route, request) =>
+      provider === undefined ? Promise.resolve(undefined) : provider.#answerFront(route, request);
+    const doors = await openDoors(await peerKey(options), { software: options.persona.software, before, answer });
+    provider = new StorageProvider(options, doors);
     const { ledger } = options;
     ledger.registerMiner({ id: options.id, peerId: provider.peerId, multiaddrs: provider.multiaddrs });
     provider.#pipeline.start();
@@ -58,11 +66,12 @@ export class StorageProvider {
     return provider;
   }
 
-  private constructor(options: StorageProviderOptions, host: Libp2p) {
+  private constructor(options: StorageProviderOptions, doors: Doors) {
     this.id = options.id;
-    this.#host = host;
-    this.peerId = host.peerId.toString();
-    this.multiaddrs = host.getMultiaddrs().map((address) => address.toString().replace(/\/p2p\/.*$/, ''));
+    this.#doors = doors;
+    this.peerId = doors.host.peerId.toString();
+    this.multiaddrs = doors.multiaddrs;
+    this.#sinceEpoch = options.ledger.head().height;
     this.#usual = options.persona;
     this.#persona = options.persona;
     this.#stop = new AbortController();
@@ -96,21 +105,33 @@ export class StorageProvider {
 
   async close(): Promise<void> {
     this.#stop.abort(new Error(`provider ${this.id} closes`));
-    await this.#host.stop();
+    await this.#doors.close();
     await this.#pipeline.close();
   }
 
   async #serve(): Promise<void> {
+    const { host } = this.#doors;
+    await serve(host, MK_PROTOCOLS, (request) => this.#answer('store', request));
+    await serve(host, [STATUS_PROTOCOL], (request) => this.#answer('status', request));
+    await serve(host, [ASK_PROTOCOL], (request) => this.#answer('ask', request));
+    await serveStatement(host, TRANSPORTS_PROTOCOL, () => transportsStatement(this.multiaddrs));
+  }
+
+  #answer(route: FrontRoute, request: Uint8Array): Promise<Uint8Array | undefined> {
     const context = this.#context;
-    const sinceEpoch = context.ledger.head().height;
-    await serve(this.#host, MK_PROTOCOLS, (request) =>
-      answerAs(context, () => answerProposal(context, request, (deal) => this.#pipeline.take(deal))),
-    );
-    await serve(this.#host, [STATUS_PROTOCOL], (request) => answerAs(context, () => answerStatus(context, request)));
-    await serve(this.#host, [ASK_PROTOCOL], (request) =>
-      answerAs(context, () => answerAsk(context, request, sinceEpoch)),
-    );
-    await serveStatement(this.#host, TRANSPORTS_PROTOCOL, () => transportsStatement(this.multiaddrs));
+    const decide = {
+      store: () => answerProposal(context, request, (deal) => this.#pipeline.take(deal)),
+      status: () => answerStatus(context, request),
+      ask: () => answerAsk(context, request, this.#sinceEpoch),
+    };
+    return answerAs(context, decide[route]);
+  }
+
+  /** Over HTTP a lost answer is a connection that ends; no answer at all is a request that nobody could decode. */
+  async #answerFront(route: FrontRoute, request: Uint8Array): Promise<Uint8Array | undefined> {
+    const answer = await this.#answer(route, request);
+    if (answer === undefined && this.#persona.loseAnswers) throw new Error('this provider lost its answer');
+    return answer;
   }
 }
 

@@ -1,4 +1,5 @@
 import { formatAddress, idAddress } from '../../filecoin/address.ts';
+import { parseCid } from '../../filecoin/cid.ts';
 import { FormatError } from '../../filecoin/format-error.ts';
 import { decodePublishParams, encodePublishParams } from '../../filecoin/publish.ts';
 import { formatFil } from '../../filecoin/units.ts';
@@ -28,6 +29,7 @@ const acts: Readonly<Record<string, Act>> = {
   activate,
   terminate,
   settle,
+  replace,
   advance: ({ ledger }, body) => {
     ledger.advance(new DoorInput(body, ['epochs']).integer('epochs'));
     return stateOf(ledger);
@@ -59,6 +61,7 @@ const statuses: Readonly<Record<string, number>> = {
   NO_MINER: 404,
   NO_ACTOR: 404,
   DEAL_NOT_ACTIVE: 409,
+  NOT_PENDING: 409,
   BAD_DEPTH: 409,
   EXIT_CODE: 422,
 };
@@ -122,7 +125,7 @@ function registerProvider({ ledger }: DoorContext, body: unknown): Record<string
 }
 
 function publish({ ledger }: DoorContext, body: unknown): Record<string, unknown> {
-  const input = new DoorInput(body, ['provider', 'deals', 'params']);
+  const input = new DoorInput(body, ['provider', 'deals', 'params', 'land']);
   const provider = formatAddress(input.address('provider'));
   if (input.has('deals') === input.has('params')) throw bad('give either deals or params');
   const deals = (input.texts('deals') ?? []).map((deal) => bytesOf(deal, 'a deal'));
@@ -130,6 +133,9 @@ function publish({ ledger }: DoorContext, body: unknown): Record<string, unknown
   if (decodePublishParams(params).length === 0) throw bad('there are no deals');
   const attempt = ledger.publishParams(provider, params);
   if (attempt.kind === 'refused') throw new ChainRefusal('EXIT_CODE', attempt.reason, { dropped: attempt.dropped });
+  if (input.bool('land') === false) {
+    return { message: attempt.message.toString(), dealIds: [], valid: [], dropped: attempt.dropped, height: null };
+  }
   const { height, exitCode, error } = ledger.land(attempt.message);
   if (exitCode !== 0) throw new ChainRefusal('EXIT_CODE', `the message failed: ${error ?? exitCode}`, { height });
   const result = ledger.publishResult(attempt.message);
@@ -180,11 +186,20 @@ function settle({ ledger }: DoorContext, body: unknown): Record<string, unknown>
   return { message: message.toString(), dealId: Number(dealId), height, gone: isGone };
 }
 
+/** Gives a message that waits in the pool a higher fee: another message, which takes its place on the chain. */
+function replace({ ledger }: DoorContext, body: unknown): Record<string, unknown> {
+  const message = ledger.replace(parseCid(new DoorInput(body, ['message']).text('message')));
+  return { message: message.toString() };
+}
+
 /** A part that is absent stays as it is; one that is given replaces all its faults, null takes them away. */
-function setFaults({ setRpcFaults, setProviderFaults }: DoorContext, body: unknown): Record<string, unknown> {
-  const input = new DoorInput(body, ['rpc', 'provider']);
+function setFaults(context: DoorContext, body: unknown): Record<string, unknown> {
+  const { ledger, setRpcFaults, setProviderFaults } = context;
+  const input = new DoorInput(body, ['rpc', 'provider', 'chain']);
   const given = Object.fromEntries(Object.entries(Object(body)));
   const rpc = 'rpc' in given ? parseRpcFaults(given['rpc']) : undefined;
+  const chain = input.has('chain') ? new DoorInput(input.get('chain'), ['nullRounds']) : undefined;
+  if (chain !== undefined) ledger.setNullRounds(chain.number('nullRounds'));
   if (input.has('provider')) {
     if (setProviderFaults === undefined) throw bad('this devnet runs no providers of its own');
     setProviderFaults(input.get('provider'));

@@ -58,6 +58,12 @@ export class DoorInput {
     return value;
   }
 
+  number(name: string): number {
+    const value = this.get(name);
+    if (typeof value !== 'number') throw bad(`${name} is a number`);
+    return value;
+  }
+
   dealId(name: string): bigint {
     const value = this.get(name);
     const text = typeof value === 'number' ? String(value) : value;

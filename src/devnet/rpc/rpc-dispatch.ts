@@ -1,6 +1,8 @@
 import { FormatError } from '../../filecoin/format-error.ts';
 import { chainMethods } from './rpc-chain-methods.ts';
+import { eventMethods } from './rpc-event-methods.ts';
 import { methodFault, paramFault, RpcFault } from './rpc-fault.ts';
+import { isRefused } from './rpc-gateway.ts';
 import type { Permission, RpcContext, RpcMethod } from './rpc-method.ts';
 import { RpcParams } from './rpc-params.ts';
 import { poolMethods } from './rpc-pool-methods.ts';
@@ -9,10 +11,11 @@ import { stateMethods } from './rpc-state-methods.ts';
 export interface RpcReply {
   status: number;
   body: string;
+  headers?: Readonly<Record<string, string>>;
 }
 
 const PREFIX = 'Filecoin.';
-const methods = new Map(Object.entries({ ...chainMethods, ...stateMethods, ...poolMethods }));
+const methods = new Map(Object.entries({ ...chainMethods, ...eventMethods, ...stateMethods, ...poolMethods }));
 
 /** What each permission includes (lotus api/permissioned.go). */
 const includedIn: Record<Permission, readonly Permission[]> = {
@@ -61,7 +64,7 @@ function toFault(error: unknown): RpcFault {
 }
 
 function runCall(call: { name: string; params: unknown }, context: RpcContext, held: Permission): unknown {
-  const method = methodOf(call.name);
+  const method = methodOf(call.name, context);
   if (!Array.isArray(call.params)) throw paramFault('unmarshaling param array: it is not a list');
   if (call.params.length !== method.params) {
     const message = `wrong param count (method '${call.name}'): ${call.params.length} != ${method.params}`;
@@ -74,9 +77,10 @@ function runCall(call: { name: string; params: unknown }, context: RpcContext, h
   return method.call(context, new RpcParams(call.params)) ?? null;
 }
 
-function methodOf(name: string): RpcMethod {
-  const method = name.startsWith(PREFIX) ? methods.get(name.slice(PREFIX.length)) : undefined;
-  if (method === undefined) throw new RpcFault(-32_601, `method '${name}' not found`, 500);
+function methodOf(name: string, { faults }: RpcContext): RpcMethod {
+  const bare = name.slice(PREFIX.length);
+  const method = name.startsWith(PREFIX) ? methods.get(bare) : undefined;
+  if (method === undefined || isRefused(bare, faults)) throw new RpcFault(-32_601, `method '${name}' not found`, 500);
   return method;
 }
 

@@ -1,6 +1,7 @@
 import { formatAddress } from '../../filecoin/address.ts';
 import { verifySignature, type Signature } from '../../filecoin/signature.ts';
 import { cidJson, messageJson, sealMessage, signingBytes, type ChainMessage } from '../ledger/chain-message.ts';
+import type { ChainView } from '../ledger/chain-view.ts';
 import { nextNonceOf, withGas } from '../ledger/compose-message.ts';
 import { BASE_FEE, gasOf } from '../ledger/execute-message.ts';
 import { methodFault, paramFault } from './rpc-fault.ts';
@@ -37,7 +38,8 @@ function pushMessage({ ledger, view }: RpcContext, message: ChainMessage, signat
     throw methodFault(`mpool push: verify message signature: ${formatAddress(message.from)} did not sign this`);
   }
   const expected = nextNonceOf(view.core, message.from);
-  if (message.nonce < expected) throw methodFault(`mpool push: minimum expected nonce is ${expected}`);
+  const isReplacing = checkReplacement(view, message, signature);
+  if (message.nonce < expected && !isReplacing) throw methodFault(`mpool push: minimum expected nonce is ${expected}`);
   const { accounts } = view.state;
   const balance = accounts.get(view.state.idOf(message.from) ?? -1n)?.balance ?? 0n;
   const needed = message.value + BigInt(gasOf(message)) * BASE_FEE;
@@ -48,6 +50,16 @@ function pushMessage({ ledger, view }: RpcContext, message: ChainMessage, signat
   const signed = sealMessage(message, signature);
   ledger.accept(signed);
   return cidJson(signed.cid);
+}
+
+/** Does it take the place of one in the pool? That takes a quarter more tip (lotus messagepool RbfNumDefault). */
+function checkReplacement(view: ChainView, message: ChainMessage, signature: Signature): boolean {
+  const old = view.core.pool.inPlaceOf(sealMessage(message, signature));
+  if (old === undefined) return false;
+  const needed = (old.message.gasPremium * 5n) / 4n + 1n;
+  if (message.gasPremium >= needed) return true;
+  const stem = `mpool push: message from ${formatAddress(message.from)} with nonce ${message.nonce} already in mpool`;
+  throw methodFault(`${stem}: replace by fee has too low GasPremium: minimum ${needed}`);
 }
 
 function readMessage(record: RpcRecord): ChainMessage {

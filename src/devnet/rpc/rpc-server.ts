@@ -12,6 +12,8 @@ export interface RpcServerOptions {
   seed: string;
   /** 0 takes any free port. */
   port: number;
+  /** Its number among the nodes of this chain. */
+  node?: number;
   /** Bearer tokens and what each may do; without any, everybody may do all. */
   tokens?: Readonly<Record<string, Permission>>;
   setProviderFaults?: (faults: unknown) => void;
@@ -55,12 +57,16 @@ class RpcHouse {
   readonly #door: DoorContext;
   readonly #stopped = new AbortController();
   #faults: RpcFaults = noRpcFaults;
+  /** Where this node left the chain. */
+  #forkedAt: number | undefined;
   #turn = 0;
 
   constructor(options: RpcServerOptions) {
     this.#options = options;
     const setRpcFaults = (faults: RpcFaults): void => {
       this.#faults = faults;
+      const { height } = options.ledger.head();
+      this.#forkedAt = faults.fork === 0 ? undefined : Math.max(0, height - faults.fork);
     };
     this.#door = { ledger: options.ledger, setRpcFaults, setProviderFaults: options.setProviderFaults };
   }
@@ -85,17 +91,19 @@ class RpcHouse {
       response.writeHead(401).end();
       return;
     }
-    const { ledger, seed } = this.#options;
+    const { ledger, seed, node = 0 } = this.#options;
     const faults = this.#faults;
     this.#turn += 1;
     const turn = this.#turn;
     const body = await readBody(request);
-    const reply = answerRpc(body, { ledger, view: ledger.view(faults.behind) }, held);
+    const view = ledger.view({ behind: faults.behind, ahead: faults.ahead, forkedAt: this.#forkedAt, node });
+    const reply = answerRpc(body, { ledger, view, faults }, held);
     if (faults.delayMs > 0)
       await sleep(faults.delayMs, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
-    const { status, body: text } = distort(reply, faults, { seed, turn });
+    const { status, body: text, headers } = distort(reply, faults, { seed, turn });
     const type = text.startsWith('<') ? 'text/html; charset=utf-8' : 'application/json';
-    response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text);
+    const length = Buffer.byteLength(text);
+    response.writeHead(status, { 'content-type': type, 'content-length': length, ...headers }).end(text);
   }
 
   async #answerDoor(request: IncomingMessage, path: string): Promise<DoorReply> {

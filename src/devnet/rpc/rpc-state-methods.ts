@@ -2,16 +2,17 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 
-import { formatAddress, type Address } from '../../filecoin/address.ts';
+import { formatAddress } from '../../filecoin/address.ts';
 import { cidJson } from '../ledger/chain-message.ts';
 import { quotedCollateralBounds } from '../ledger/chain-policy.ts';
 import { sectorKey, type MarketDeal, type Miner } from '../ledger/chain-state.ts';
 import { receiptJson } from '../ledger/chain-tipset.ts';
 import type { ChainView } from '../ledger/chain-view.ts';
 import { actorNotFound, methodFault } from './rpc-fault.ts';
-import { read, stateTipset, type RpcMethods } from './rpc-method.ts';
+import { messageLookback } from './rpc-gateway.ts';
+import { read, stateAt, type RpcContext, type RpcMethods } from './rpc-method.ts';
 import type { RpcParams } from './rpc-params.ts';
-import { drawBytes } from '../seeded-draw.ts';
+import { drawBytes, drawFraction } from '../seeded-draw.ts';
 
 /** By sector size: proof types of window PoSt and of seals, and sectors of a partition (go-state-types proof.go). */
 const proofs = new Map([
@@ -31,67 +32,69 @@ const INITIAL_PLEDGE = '1281249979893022720';
 const VERIFIED_QUALITY = 10n;
 
 export const stateMethods: RpcMethods = {
-  StateMinerInfo: read(2, ({ view }, params) => {
-    const { miner } = minerAt(view, params, 1);
-    return minerInfoJson(miner);
-  }),
-  StateMinerPower: read(2, ({ view }, params) => {
-    const { id, height } = minerAt(view, params, 1);
+  StateMinerInfo: read(2, (context, params) => minerInfoJson(minerAt(context, params, 1).miner)),
+  StateMinerPower: read(2, (context, params) => {
+    const { id, height } = minerAt(context, params, 1);
+    const { view } = context;
     return { MinerPower: powerOf(view, height, id), TotalPower: powerOf(view, height), HasMinPower: true };
   }),
-  StateListMiners: read(1, ({ view }, params) => {
-    const { height } = stateTipset(view, params.tipsetKey(0));
-    return [...view.state.miners.entries(height)].map(([id]) => `f0${id}`);
+  StateListMiners: read(1, (context, params) => {
+    const { height } = stateAt(context, params.tipsetKey(0));
+    return [...context.view.state.miners.entries(height)].map(([id]) => `f0${id}`);
   }),
-  StateLookupID: read(2, ({ view }, params) => `f0${actorAt(view, params, 1).id}`),
-  StateAccountKey: read(2, ({ view }, params) => {
-    const tipset = stateTipset(view, params.tipsetKey(1));
+  StateLookupID: read(2, (context, params) => `f0${actorAt(context, params, 1).id}`),
+  StateAccountKey: read(2, (context, params) => {
+    const { view } = context;
+    const { height } = stateAt(context, params.tipsetKey(1));
     const address = params.address(0);
     if (address.protocol === 1 || address.protocol === 3) return formatAddress(address);
-    if (view.idOf(address, tipset) === undefined) throw methodFault(`failed to find actor: ${formatAddress(address)}`);
-    const key = view.keyText(address, tipset);
+    if (view.idOf(address, height) === undefined) throw methodFault(`failed to find actor: ${formatAddress(address)}`);
+    const key = view.keyText(address, height);
     if (key === undefined) throw methodFault(`failed to get account actor state for ${formatAddress(address)}`);
     return key;
   }),
-  StateMarketBalance: read(2, ({ view }, params) => {
-    const { id, height } = actorAt(view, params, 1);
-    const { escrow, locked } = view.state.escrowOf(id, height);
+  StateMarketBalance: read(2, (context, params) => {
+    const { id, height } = actorAt(context, params, 1);
+    const { escrow, locked } = context.view.state.escrowOf(id, height);
     return { Escrow: escrow.toString(), Locked: locked.toString() };
   }),
-  StateVerifiedClientStatus: read(2, ({ view }, params) => {
-    const { id, height } = actorAt(view, params, 1);
-    return view.state.dataCaps.get(id, height)?.toString() ?? null;
+  StateVerifiedClientStatus: read(2, (context, params) => {
+    const { id, height } = actorAt(context, params, 1);
+    return context.view.state.dataCaps.get(id, height)?.toString() ?? null;
   }),
-  StateDealProviderCollateralBounds: read(3, ({ view }, params) => {
-    stateTipset(view, params.tipsetKey(2));
+  StateDealProviderCollateralBounds: read(3, (context, params) => {
+    stateAt(context, params.tipsetKey(2));
     params.bool(1);
-    const { min, max } = quotedCollateralBounds(view.policy, BigInt(params.integer(0)));
+    const { min, max } = quotedCollateralBounds(context.view.policy, BigInt(params.integer(0)));
     return { Min: min.toString(), Max: max.toString() };
   }),
-  StateMarketStorageDeal: read(2, ({ view }, params) => {
+  StateMarketStorageDeal: read(2, (context, params) => {
     const dealId = params.integer(0);
-    const deal = view.state.deals.get(BigInt(dealId), stateTipset(view, params.tipsetKey(1)).height);
-    if (deal !== undefined) return dealJson(deal);
+    const shown = shownDeal(context, BigInt(dealId), stateAt(context, params.tipsetKey(1)).height);
+    if (shown !== undefined) return dealJson(shown);
     const why = 'deal may not have completed sealing before deal proposal start epoch, or deal may have been slashed';
     throw methodFault(`deal ${dealId} not found - ${why}`);
   }),
-  StateSectorGetInfo: read(3, ({ view }, params) => {
-    const { id, height, miner } = minerAt(view, params, 2);
-    return sectorJson(view, { minerId: id, height, miner }, params.integer(1));
+  StateSectorGetInfo: read(3, (context, params) => {
+    const { id, height, miner } = minerAt(context, params, 2);
+    return sectorJson(context.view, { minerId: id, height, miner }, params.integer(1));
   }),
-  StateSearchMsg: read(4, ({ view }, params) => {
-    const from = stateTipset(view, params.tipsetKey(0));
+  StateSearchMsg: read(4, (context, params) => {
+    const { view, faults } = context;
+    const { tipset: from } = stateAt(context, params.tipsetKey(0));
     const cid = params.cid(1);
-    const lookback = params.integer(2);
-    params.bool(3);
+    const lookback = messageLookback(params.integer(2), faults);
+    const allowsReplaced = params.bool(3);
     if (view.store.message(cid) === undefined) {
       // The verb is a slip of Lotus itself; readers match the text that nodes send.
       throw methodFault(`%!w(*errors.errorString=&{failed to load message}): ipld: could not find ${cid}`);
     }
     const found = view.findMessage(cid, from);
     if (found === undefined || (lookback >= 0 && from.height - found.tipset.height > lookback)) return null;
+    const landed = found.execution.signed.cid;
+    if (!landed.equals(cid) && !allowsReplaced) return null;
     return {
-      Message: cidJson(cid),
+      Message: cidJson(landed),
       Receipt: receiptJson(found.execution),
       ReturnDec: null,
       TipSet: found.tipset.key.map((block) => cidJson(block)),
@@ -99,33 +102,45 @@ export const stateMethods: RpcMethods = {
     };
   }),
   WalletBalance: read(1, ({ view }, params) => {
-    const id = view.idOf(params.address(0), view.head);
-    const account = id === undefined ? undefined : view.state.accounts.get(id, view.head.height);
+    const height = view.stateHeight(view.head);
+    const id = view.idOf(params.address(0), height);
+    const account = id === undefined ? undefined : view.state.accounts.get(id, height);
     return (account?.balance ?? 0n).toString();
   }),
 };
 
 interface ActorAt {
   id: bigint;
-  /** Of the tipset as of which state is read. */
+  /** State is what was written below it. */
   height: number;
 }
 
-function actorAt(view: ChainView, params: RpcParams, keyAt: number): ActorAt {
-  const tipset = stateTipset(view, params.tipsetKey(keyAt));
-  const id = view.idOf(params.address(0), tipset);
+function actorAt(context: RpcContext, params: RpcParams, keyAt: number): ActorAt {
+  const { height } = stateAt(context, params.tipsetKey(keyAt));
+  const id = context.view.idOf(params.address(0), height);
   if (id === undefined) throw actorNotFound();
-  return { id, height: tipset.height };
+  return { id, height };
 }
 
-function minerAt(view: ChainView, params: RpcParams, keyAt: number): ActorAt & { miner: Miner } {
-  const { height } = stateTipset(view, params.tipsetKey(keyAt));
-  const address: Address = params.address(0);
-  const id = view.state.idOf(address, height);
+function minerAt(context: RpcContext, params: RpcParams, keyAt: number): ActorAt & { miner: Miner } {
+  const { height } = stateAt(context, params.tipsetKey(keyAt));
+  const { state } = context.view;
+  const id = state.idOf(params.address(0), height);
   if (id === undefined) throw methodFault('failed to load miner actor: actor not found');
-  const miner = view.state.miners.get(id, height);
+  const miner = state.miners.get(id, height);
   if (miner === undefined) throw methodFault('failed to load miner actor state: unknown actor code');
   return { id, height, miner };
+}
+
+/** The deal in the state, as this node shows it: one that lies shows some active that are not, and hides others. */
+function shownDeal({ view, faults }: RpcContext, dealId: bigint, height: number): MarketDeal | undefined {
+  const deal = view.state.deals.get(dealId, height);
+  if (deal === undefined) return undefined;
+  const strikes = (lie: 'fakeActive' | 'hideDeals'): boolean =>
+    faults[lie] > 0 && drawFraction(view.policy.seed, `${lie}/${dealId}`) < faults[lie];
+  if (strikes('hideDeals')) return undefined;
+  if (deal.sectorStartEpoch >= 0 || !strikes('fakeActive')) return deal;
+  return { ...deal, sectorNumber: 1, sectorStartEpoch: Math.min(height, deal.proposal.startEpoch) - 1 };
 }
 
 function minerInfoJson(miner: Miner): Record<string, unknown> {
@@ -186,7 +201,7 @@ function sectorJson(
 ): Record<string, unknown> | null {
   const key = sectorKey(minerId, sectorNumber);
   const sector = view.state.sectors.get(key, height);
-  if (sector === undefined) return null;
+  if (sector === undefined || height > sector.expirationEpoch) return null;
   const digest = drawBytes(view.policy.seed, `sealed/${key}`, 32);
   digest[31] = (digest[31] ?? 0) & 0x3f;
   return {
@@ -214,6 +229,7 @@ function powerOf(view: ChainView, height: number, minerId?: bigint): Record<stri
   let adjusted = 0n;
   for (const [key, sector] of view.state.sectors.entries(height)) {
     if (minerId !== undefined && !key.startsWith(`${minerId}/`)) continue;
+    if (height > sector.expirationEpoch) continue;
     const miner = view.state.miners.get(BigInt(key.slice(0, key.indexOf('/'))), height);
     const epochs = BigInt(sector.expirationEpoch - sector.activationEpoch);
     raw += miner?.sectorBytes ?? 0n;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isKnownUpload, listPlacedRuns } from '../../../src/aggregate/bytes/proof-store.ts';
+import { isKnownUpload, listPlacedRuns } from '../../../src/aggregate/bytes/placed-runs.ts';
 import { listRunBlocks, proveRun } from '../../../src/aggregate/bytes/prove.ts';
 import { seal } from '../../../src/aggregate/seal/seal.ts';
 import { sealNow, stow } from '../../../src/aggregate/place/stow.ts';

@@ -68,7 +68,7 @@ describe('placing', () => {
     expect(placeUpload(upload(most), [], rules)).toEqual({ kind: 'open-new' });
     expect(placeUpload(upload(most + 1n), [], rules)).toEqual({ kind: 'too-large' });
     expect(placeUpload({ ...upload(1n), root: 'b'.repeat(MAX_ROOT_CHARS + 1) }, [], rules)).toEqual({
-      kind: 'too-large',
+      kind: 'unplaceable',
     });
   });
 

@@ -17,10 +17,10 @@ const all = [top, left, right, a, b, c];
 
 test('only the first of each CID is new', () => {
   const dag = new DagTracker(10);
-  expect(dag.add(left.cid, left.bytes, 100)).toBe(true);
-  expect(dag.add(left.cid, left.bytes, 100)).toBe(false);
-  expect(dag.add(asV0(left).cid, left.bytes, 100)).toBe(true);
-  expect(dag.add(asV0(left).cid, left.bytes, 100)).toBe(false);
+  expect(dag.add(left.cid, left.bytes, 100)).toBe('added');
+  expect(dag.add(left.cid, left.bytes, 100)).toBe('repeated');
+  expect(dag.add(asV0(left).cid, left.bytes, 100)).toBe('added');
+  expect(dag.add(asV0(left).cid, left.bytes, 100)).toBe('repeated');
 });
 
 test('complete, in whatever order the blocks come', () => {
@@ -67,7 +67,6 @@ test('blocks outside the DAG of the root do not make it incomplete', () => {
 
 test('a root that did not come is itself what is missing', () => {
   expect(tracked([a]).missingBelow(top.cid)).toEqual({ count: 1, first: top.cid.toString() });
-  expect(tracked([a]).holds(top.cid)).toBe(false);
 });
 
 test('a deep chain does not overflow the stack', () => {
@@ -77,12 +76,25 @@ test('a deep chain does not overflow the stack', () => {
   expect(last && tracked(chain, 30_000).missingBelow(last.cid)).toBeUndefined();
 });
 
+/** What adding said, and what is known after it. */
+function answersOf(blocks: readonly Block[], maxBlocks: number) {
+  const dag = new DagTracker(maxBlocks);
+  return blocks.map(({ cid, bytes }) => dag.add(cid, bytes, bytes.length));
+}
+
 test('CIDs held and missing count against the limit, and so do links', () => {
-  expect(() => tracked(all, 6)).not.toThrow();
-  expect(() => tracked(all, 5)).toThrow(expect.objectContaining({ code: 'TOO_MANY_BLOCKS' }));
+  expect(answersOf(all, 6)).toEqual(all.map(() => 'added'));
+  expect(answersOf(all, 5)).toEqual(['added', 'added', 'full', 'added', 'added', 'full']);
   const nodes = [top, left, right, a, b, c];
   const dense = Array.from({ length: 20 }, (_, at) => cborNode([at, ...nodes.map(({ cid }) => cid)]));
-  expect(() => tracked([...nodes, ...dense.slice(0, 4)], 26)).not.toThrow();
+  expect(answersOf([...nodes, ...dense.slice(0, 4)], 26)).not.toContain('full');
   const web = dense.map((_, at) => cborNode([at, ...dense.map(({ cid }) => cid)]));
-  expect(() => tracked([...dense, ...web], 60)).toThrow(expect.objectContaining({ code: 'TOO_MANY_LINKS' }));
+  expect(answersOf([...dense, ...web], 60)).toContain('full');
+});
+
+test('a block for which there is no room leaves nothing behind', () => {
+  const dag = new DagTracker(3);
+  expect([top, left].map(({ cid, bytes }) => dag.add(cid, bytes, 1))).toEqual(['added', 'full']);
+  expect([...dag.sections()].map(({ links }) => links.length)).toEqual([2]);
+  expect(dag.add(a.cid, a.bytes, 1)).toBe('full');
 });

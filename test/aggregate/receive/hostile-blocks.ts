@@ -144,6 +144,6 @@ export const hostileBlocks: HostileCar[] = [
     cborNode([identity(DAG_CBOR, cborNode([identity(RAW, Buffer.alloc(129))]).bytes)]),
     'IDENTITY_CID_TOO_LARGE',
   ),
-  asRoot('a hundred thousand links to nowhere', hundredThousand, 'TOO_MANY_BLOCKS', 413),
+  asRoot('a hundred thousand links to nowhere', hundredThousand, 'TOO_MANY_LINKS', 413),
   { name: 'more links between few blocks than the limit', body: web(), status: 413, code: 'TOO_MANY_LINKS' },
 ];

@@ -297,16 +297,23 @@ export const hostileCars: HostileCar[] = [
   { name: 'CARv2 with CARv2 within', body: carV2(carV2(good.car)), status: 400, code: /^CAR_/ },
   ...hostileHeaders,
   ...hostileBlocks,
-  { name: 'a bomb of links to nowhere', body: linkBomb(), status: 413, code: 'TOO_MANY_BLOCKS' },
-  { name: 'an upload larger than an aggregate', body: oversize(), status: 413, code: 'UPLOAD_TOO_LARGE' },
+  { name: 'a bomb of links to nowhere', body: linkBomb(), status: 413, code: 'TOO_MANY_LINKS' },
+  { name: 'one block more than the limit', body: manyBlocks(), status: 413, code: 'TOO_MANY_BLOCKS' },
+  { name: 'an upload over the limit', body: oversize(), status: 413, code: 'UPLOAD_TOO_LARGE' },
 ];
 
-/** The limits that the last two must meet. */
-export const hostileLimits = { maxBlocks: 2_000, maxRunBytes: 9_000_000n, maxUploadBytes: 20_000_000n };
+/** The limits that the last three must meet: so many blocks, eight times as many links. */
+export const hostileLimits = { maxBlocks: 2_000, maxUploadBytes: 9_500_000n };
 
 function linkBomb(): Buffer {
-  const bomb = cborNode(Array.from({ length: 2_001 }, (_, at) => cidOf(RAW, Buffer.from(`nowhere ${at}`))));
+  const bomb = cborNode(Array.from({ length: 16_001 }, (_, at) => cidOf(RAW, Buffer.from(`nowhere ${at}`))));
   return car([bomb.cid], [bomb]);
+}
+
+function manyBlocks(): Buffer {
+  const leaves = Array.from({ length: 2_000 }, (_, at) => rawBlock(`one of many ${at}`));
+  const top = pbNode(leaves);
+  return car([top.cid], [top, ...leaves]);
 }
 
 function oversize(): Buffer {

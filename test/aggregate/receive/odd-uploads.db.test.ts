@@ -44,7 +44,7 @@ test('odd but sound uploads are all found in the sealed CAR, from its root on', 
   await using place = await temporaryFolder();
   const store = await openLocalStore(place.path);
   const deps = { ...(await stowDeps(db)), store };
-  const limits = { maxUploadBytes: 100_000n, maxRunBytes: 50_000n, maxBlocks: 100, minFreeBytes: 0n };
+  const limits = { maxUploadBytes: 100_000n, maxBlocks: 100, minFreeBytes: 0n };
   const receive = { kysely: db.kysely, store, jobs: deps.jobs, clock: deps.clock, log: silentLog, limits };
   for (const [name, bytes] of odd) {
     const received = await receiveCar(receive, { body: inChunks(bytes, 50), owner: 'service', signal: never });

@@ -5,7 +5,7 @@ import { failStale } from '../../../src/aggregate/receive/fail-stale.ts';
 import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import { stow } from '../../../src/aggregate/place/stow.ts';
 import { silentLog } from '../../../src/log.ts';
-import { apiFixture, countRows, sealRules, type ApiFixture } from '../../support/api-fixture.ts';
+import { apiFixture, sealRules, type ApiFixture } from '../../support/api-fixture.ts';
 import { asV0, car, cborNode, inChunks, pbNode, rawBlock, sampleUpload, section } from '../../support/car-builder.ts';
 import { gather } from '../../support/gather.ts';
 import { filesBelow } from '../../support/temporary-folder.ts';
@@ -207,20 +207,6 @@ test('a part that brings nothing new leaves nothing', async () => {
   await send(fixture, car([root], blocks.slice(0, 2)));
   expect(await filesBelow(fixture.folder)).toHaveLength(1);
   expect(await uploadRow(fixture, root.toString())).toEqual(before);
-});
-
-test('parts that together are larger than an aggregate are refused when that is seen', async () => {
-  await using fixture = await apiFixture({ limits: { maxRunBytes: 600n } });
-  const { root, blocks } = sampleUpload('too large together', 8);
-  await send(fixture, car([root], blocks.slice(0, 1)));
-  const [top, ...leaves] = blocks;
-  if (top === undefined) throw new Error('the sample has blocks');
-  const late = leaves.map((leaf) => send(fixture, car([root], [top, leaf])));
-  const refused = (await Promise.allSettled(late)).filter(({ status }) => status === 'rejected');
-  expect(refused.length).toBeGreaterThan(0);
-  expect(refused[0]).toMatchObject({ reason: { code: 'UPLOAD_TOO_LARGE' } });
-  expect(await uploadRow(fixture, root.toString())).toMatchObject({ state: 'incomplete' });
-  expect(await filesBelow(fixture.folder)).toHaveLength((await countRows(fixture))['parts'] ?? 0);
 });
 
 test('an upload in parts is stowed like any other', async () => {

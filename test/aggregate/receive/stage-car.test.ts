@@ -1,9 +1,11 @@
+import { tmpdir } from 'node:os';
 import fc from 'fast-check';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 import { expect, test } from 'vitest';
 import { batchTreeReserve, MAX_ROOT_CHARS } from '../../../src/aggregate/seal/batch-tree-reserve.ts';
 import { buildBatchTree } from '../../../src/aggregate/seal/batch-tree.ts';
+import { limitBody } from '../../../src/aggregate/receive/receive-limits.ts';
 import { stageCar } from '../../../src/aggregate/receive/stage-car.ts';
 import { LadingError, unreachable } from '../../../src/errors.ts';
 import {
@@ -11,7 +13,7 @@ import {
   carV2,
   cborNode,
   DAG_CBOR,
-  inChunks,
+  inPassingChunks,
   RAW,
   rawBlock,
   sampleUpload,
@@ -23,15 +25,17 @@ function identity(codec: number, bytes: Uint8Array) {
   return { cid: CID.createV1(codec, createDigest(0, bytes)), bytes };
 }
 
-async function stage(bytes: Uint8Array, chunkBytes: number) {
+async function stage(bytes: Uint8Array, chunkBytes: number, heldCids?: number) {
   const written: Buffer[] = [];
   const staged = { write: async (chunk: Uint8Array) => void written.push(Buffer.from(chunk)) };
-  const limits = { ...hostileLimits, minFreeBytes: 0n };
+  const limits = { ...hostileLimits, minFreeBytes: 0n, ...(heldCids !== undefined && { heldCids }) };
   const car = await stageCar({
-    body: inChunks(bytes, chunkBytes),
+    // The body of a request takes its chunks back (api/give-back-chunks.ts).
+    body: limitBody(inPassingChunks(bytes, chunkBytes), limits, new AbortController().signal),
     staged,
     space: { wrote: async () => undefined },
     limits,
+    spillFolder: tmpdir(),
   });
   return { car, written: Buffer.concat(written) };
 }

@@ -7,6 +7,7 @@ import * as raw from 'multiformats/codecs/raw';
 import * as Digest from 'multiformats/hashes/digest';
 import { identity } from 'multiformats/hashes/identity';
 import { sha256, sha512 } from 'multiformats/hashes/sha2';
+import { varint } from 'multiformats';
 import { describe, expect, test } from 'vitest';
 import { encodeSectionHead } from '../../../src/filecoin/car.ts';
 import { BATCH_DESCRIPTION } from '../../../src/aggregate/seal/batch-manifest.ts';
@@ -27,9 +28,23 @@ const goldenEntries = golden.inputs.map(({ cid, dagSize, nodeCount }) => ({
   nodeCount,
 }));
 
+/** The blocks in the order of their sections. */
+function listBlocks({ sections }: BatchTree): { cid: CID; bytes: Uint8Array }[] {
+  const bytes = Buffer.concat(sections);
+  const blocks: { cid: CID; bytes: Uint8Array }[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const [length, lengthBytes] = varint.decode(bytes.subarray(at));
+    const section = bytes.subarray(at + lengthBytes, at + lengthBytes + length);
+    const [cid, block] = CID.decodeFirst(section);
+    blocks.push({ cid, bytes: block });
+    at += lengthBytes + length;
+  }
+  return blocks;
+}
+
 /** Blocks by CID text, as a reader that knows nothing of how they were made sees them. */
 function blocksOf(tree: BatchTree): Map<string, Uint8Array> {
-  return new Map([...tree.blocks].map(({ cid, bytes }) => [cid.toString(), bytes]));
+  return new Map(listBlocks(tree).map(({ cid, bytes }) => [cid.toString(), bytes]));
 }
 
 function follow(blocks: Map<string, Uint8Array>, root: CID, selector: string): string {
@@ -69,7 +84,7 @@ function many(count: number): BatchEntry[] {
 
 function sectionsOf(tree: BatchTree): number {
   let total = 0;
-  for (const { cid, bytes } of tree.blocks) total += encodeSectionHead(cid, bytes.length).length + bytes.length;
+  for (const { cid, bytes } of listBlocks(tree)) total += encodeSectionHead(cid, bytes.length).length + bytes.length;
   return total;
 }
 
@@ -78,7 +93,7 @@ describe('the golden vector of go-dagaggregator-unixfs', () => {
 
   test('has its root', () => {
     expect(tree.root.toString()).toBe(golden.root);
-    expect([...tree.blocks][0]?.cid.toString()).toBe(golden.root);
+    expect(listBlocks(tree)[0]?.cid.toString()).toBe(golden.root);
   });
 
   test('has its paths, in bytewise order of the roots', () => {
@@ -116,12 +131,11 @@ describe('the batch tree', () => {
     );
   });
 
-  test('every block hashes to its CID, also when iterated again', async () => {
+  test('every block hashes to its CID', async () => {
     const tree = buildBatchTree(many(2_000), BATCH_DESCRIPTION);
-    for (const { cid, bytes } of tree.blocks) {
+    for (const { cid, bytes } of listBlocks(tree)) {
       expect(cid.multihash.digest).toEqual((await sha256.digest(bytes)).digest);
     }
-    expect([...tree.blocks]).toEqual([...tree.blocks]);
   });
 
   test('a UnixFS reader finds the manifest, an entry by its names, and the sizes that links tell', async () => {

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import { createLibp2pTransport } from '../../../src/deals/send/libp2p-transport.ts';
+import { createProviderTransport } from '../../../src/deals/transport/provider-transport.ts';
 import { createPieceTokens } from '../../../src/deals/send/piece-token.ts';
 import { changePolicy } from '../../../src/deals/propose/policy.ts';
 import { findPolicy, insertPolicy } from '../../../src/deals/propose/policy-store.ts';
@@ -57,7 +57,10 @@ async function setUp(replicas: number, personas: (PersonaName | PersonaPatch)[])
     personas,
     seed: 'deals',
   });
-  const transport = await createLibp2pTransport({ readMs: 700, askReadMs: 700 });
+  const transport = await createProviderTransport({
+    isDevnet: true,
+    limits: { readMs: { propose: 700, status: 700, ask: 700, transports: 700 } },
+  });
   cleanups.push(
     async () => database[Symbol.asyncDispose](),
     () => providers.close(),
@@ -71,10 +74,10 @@ async function setUp(replicas: number, personas: (PersonaName | PersonaPatch)[])
     jobs: jobLog.jobs,
     chain: {
       ...chain,
-      minerInfo: async (id) => {
+      minerInfo: async (id, options) => {
         const running = providers.providers.find((provider) => provider.id === id);
         const { peerId, multiaddrs = [] } = running ?? {};
-        return { ...(await chain.minerInfo(id)), peerId, multiaddrs: [...multiaddrs] };
+        return { ...(await chain.minerInfo(id, options)), peerId, multiaddrs: [...multiaddrs] };
       },
     },
     wallet: testWallet,

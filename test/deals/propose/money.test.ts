@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { judgeAsk } from '../../../src/deals/propose/judge-ask.ts';
+import { freshAsk, offeredPrice, priceRefusal, sizeRefusal } from '../../../src/deals/propose/judge-ask.ts';
+import { anyTerms } from './any-policy.ts';
 import { costOf, fitFunds, pricePerEpoch } from '../../../src/deals/propose/money.ts';
 
 const GIB = 2n ** 30n;
@@ -71,37 +72,29 @@ describe('costOf', () => {
   });
 });
 
-describe('judgeAsk', () => {
-  const ask = { miner: 'f01000', price: 9n, verifiedPrice: 2n, minPieceBytes: GIB, maxPieceBytes: 4n * GIB };
-  const policy = {
-    replicas: 1,
-    verified: true,
-    maxPrice: 9n,
-    maxVerifiedPrice: 2n,
-    durationEpochs: 518_400,
-    startDelayEpochs: 1,
-    fastRetrieval: true,
-  };
-  const judge = (change: object, terms: object = {}, pieceBytes = 2n * GIB) =>
-    judgeAsk({ ask: { ...ask, ...change }, policy: { ...policy, ...terms }, provider: 'f01000', pieceBytes });
+describe('asks', () => {
+  const at = new Date('2026-03-01T00:00:00Z');
+  const ask = { price: 9n, verifiedPrice: 2n, minPieceBytes: GIB, maxPieceBytes: 4n * GIB, at };
+  const policy = { ...anyTerms, maxPrice: 9n, maxVerifiedPrice: 2n };
 
-  it('offers the ask for the kind of deal', () => {
-    expect(judge({})).toEqual({ kind: 'fine', pricePerEpoch: 4n });
-    expect(judge({}, { verified: false })).toEqual({ kind: 'fine', pricePerEpoch: 18n });
+  it('are met by the offer for the kind of deal, and a missing one by nothing', () => {
+    expect(offeredPrice(ask, policy, 2n * GIB)).toBe(4n);
+    expect(offeredPrice(ask, { ...policy, verified: false }, 2n * GIB)).toBe(18n);
+    expect(offeredPrice(undefined, policy, GIB)).toBe(0n);
   });
 
-  it.each([
-    [{ miner: 'f01001' }, {}, 2n * GIB, /for another provider, f01001/],
-    [{}, {}, GIB / 2n, /no pieces under/],
-    [{}, {}, 8n * GIB, /no pieces over/],
-    [{ verifiedPrice: 3n }, {}, 2n * GIB, /asks 3 attoFIL .* more than the policy's 2/],
-    [{}, { verified: false, maxPrice: 8n }, 2n * GIB, /asks 9 attoFIL/],
-  ])('refuses %o %o', (change, terms, pieceBytes, reason) => {
-    expect(judge(change, terms, pieceBytes)).toEqual({ kind: 'refused', reason: expect.stringMatching(reason) });
+  it('are refused above the cap of their kind, and for pieces that they do not take', () => {
+    expect(priceRefusal(ask, policy)).toBeUndefined();
+    expect(priceRefusal({ ...ask, verifiedPrice: 3n }, policy)).toMatch(/asks 3 attoFIL .* more than the policy's 2/);
+    expect(priceRefusal(ask, { ...policy, verified: false, maxPrice: 8n })).toMatch(/asks 9 attoFIL/);
+    expect([GIB, 4n * GIB].map((bytes) => sizeRefusal(ask, bytes))).toEqual([undefined, undefined]);
+    expect(sizeRefusal(ask, GIB / 2n)).toMatch(/no pieces under/);
+    expect(sizeRefusal(ask, 8n * GIB)).toMatch(/no pieces over/);
   });
 
-  it('offers nothing to a provider without an ask', () => {
-    const verdict = judgeAsk({ ask: undefined, policy, provider: 'f01000', pieceBytes: GIB });
-    expect(verdict).toEqual({ kind: 'fine', pricePerEpoch: 0n });
+  it('are gone by for an hour', () => {
+    const after = (ms: number) => freshAsk(ask, new Date(at.getTime() + ms));
+    expect(after(3_600_000)).toBe(ask);
+    expect(after(3_600_001)).toBeUndefined();
   });
 });

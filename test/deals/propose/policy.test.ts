@@ -1,15 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { changePolicy, priceCap, showPolicy, type PolicyTerms } from '../../../src/deals/propose/policy.ts';
+import { anyTerms } from './any-policy.ts';
 
-const terms: PolicyTerms = {
-  replicas: 5,
-  verified: true,
-  maxPrice: 50_000_000_000n,
-  maxVerifiedPrice: 5_000_000n,
-  durationEpochs: 1_468_800,
-  startDelayEpochs: 11_520,
-  fastRetrieval: true,
-};
+const terms = anyTerms;
 
 describe('changePolicy', () => {
   it('changes what is named and keeps the rest', () => {
@@ -25,17 +18,29 @@ describe('changePolicy', () => {
 
   it('is undone by what show prints', () => {
     const pairs = Object.entries(showPolicy(terms)).map(([name, value]) => `${name}=${value}`);
-    const other: PolicyTerms = { ...terms, replicas: 2, verified: false, maxPrice: 0n, durationEpochs: 600_000 };
+    const text =
+      'replicas=2 verified=false max_price=0 max_verified_price=1 duration=600000 start_delay=48h fast_retrieval=false ' +
+      'max_per_org=1 max_per_region=2 allow_providers=t01001,f01000,f01000 deny_providers=f02 max_in_flight=1TiB ' +
+      'max_proposals_per_hour=10 renew_before=30d call_off_after=90m proposing=false offline=true';
+    const other = changePolicy(terms, text.split(' '));
+    expect(other).toMatchObject({
+      maxPerOrg: 1,
+      maxPerRegion: 2,
+      allowProviders: ['f01000', 'f01001'],
+      denyProviders: ['f02'],
+      maxInFlightBytes: 2n ** 40n,
+      maxProposalsPerHour: 10,
+      renewBeforeEpochs: 86_400,
+      callOffAfterSeconds: 5_400,
+      proposing: false,
+      offline: true,
+    });
+    for (const [name, value] of Object.entries(terms)) {
+      if (value !== undefined) expect([name, other[name as keyof PolicyTerms]]).not.toEqual([name, value]);
+    }
     expect(changePolicy(other, pairs)).toEqual(terms);
-    expect(Object.keys(showPolicy(terms))).toEqual([
-      'replicas',
-      'verified',
-      'max_price',
-      'max_verified_price',
-      'duration',
-      'start_delay',
-      'fast_retrieval',
-    ]);
+    const back = Object.entries(showPolicy(other)).map(([name, value]) => `${name}=${value}`);
+    expect(changePolicy(terms, back)).toEqual(other);
   });
 
   it.each([
@@ -51,6 +56,15 @@ describe('changePolicy', () => {
     ['duration=3680641', /3680640/],
     ['start_delay=0', /1 to 40320/],
     ['start_delay=40321', /1 to 40320/],
+    ['max_per_org=0', /1 to 100/],
+    ['max_per_region=all', /whole number/],
+    ['allow_providers=f01000;f01001', /must be provider ids/],
+    ['deny_providers=f1abc', /must be provider ids/],
+    ['max_in_flight=0', /above 0/],
+    ['max_proposals_per_hour=-1', /whole number/],
+    ['renew_before=181d', /0 to 518400/],
+    ['call_off_after=59s', /60 to/],
+    ['proposing=1', /true or false/],
     ['colour=red', /'colour=red' is not one of replicas=…/],
     ['replicas', /is not one of/],
     ['toString=1', /is not one of/],

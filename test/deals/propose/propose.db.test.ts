@@ -3,6 +3,7 @@ import { changePolicy, type PolicyTerms } from '../../../src/deals/propose/polic
 import { findPolicy, insertPolicy } from '../../../src/deals/propose/policy-store.ts';
 import { proposeAggregate, type ProposeDeps } from '../../../src/deals/propose/propose.ts';
 import { createProposeHandler } from '../../../src/deals/propose/propose-handler.ts';
+import { moveDeal, settleFailed } from '../../../src/deals/move-deal.ts';
 import { findProvider, setProviderState } from '../../../src/deals/providers/provider-store.ts';
 import { addProvider } from '../../../src/deals/providers/providers.ts';
 import { listDealsToSend } from '../../../src/deals/send/send-store.ts';
@@ -91,7 +92,7 @@ describe('proposing a sealed aggregate', () => {
     expect(new Set(jobs.map(({ data }) => JSON.stringify(data)))).toEqual(
       new Set(deals.map(({ id }) => JSON.stringify({ dealId: id }))),
     );
-    expect(await listDealsToSend(database.kysely, start, 10)).toHaveLength(3);
+    expect(await listDealsToSend(database.kysely, start, { limit: 10 })).toHaveLength(3);
   });
 
   it('signs exactly what SPs and the market actor check', async () => {
@@ -228,17 +229,14 @@ describe('money', () => {
   });
 
   it('signs nothing for a provider that was paused, or under a policy that was replaced, while terms were asked', async () => {
-    const { ask } = world.transport;
     const meanwhile = (change: () => Promise<unknown>) => {
       let done: Promise<unknown> | undefined;
-      const transport = {
-        ask: async (...given: Parameters<typeof ask>) => {
-          done ??= change();
-          await done;
-          return ask(...given);
-        },
+      const providerCollateralBounds: typeof chain.chain.providerCollateralBounds = async (...given) => {
+        done ??= change();
+        await done;
+        return chain.chain.providerCollateralBounds(...given);
       };
-      return proposeAggregate({ ...deps, transport }, aggregateId, signal);
+      return proposeAggregate({ ...deps, chain: { ...chain.chain, providerCollateralBounds } }, aggregateId, signal);
     };
     for (const id of ['f01003', 'f01004']) await setProviderState(deps.db, id, 'paused');
     const paused = await meanwhile(() => setProviderState(deps.db, 'f01001', 'paused'));
@@ -283,6 +281,57 @@ describe('money', () => {
     expect((await owes()).datacapBytes).toBe(0n);
   });
 
+  it('keeps what a deal that was called off has reserved, until its start is final', async () => {
+    await setPolicy('replicas=1');
+    await proposeAggregate(deps, aggregateId, signal);
+    const [deal] = await dealsOf(aggregateId);
+    await deps.db.transaction().execute(async (trx) => {
+      const move = { id: deal?.id ?? '', at: start, reason: { code: 'called_off', text: 'x' } };
+      await moveDeal(trx, { ...move, from: 'signed', to: 'sent', columns: { attempts: 1 } });
+      await moveDeal(trx, { ...move, from: 'sent', to: 'accepted' });
+      await moveDeal(trx, { ...move, from: 'accepted', to: 'abandoned', columns: { called_off_at: start } });
+    });
+    expect((await owes()).datacapBytes).toBe(PIECE_BYTES);
+    // Its provider has it still, as far as anybody knows, and gets no other.
+    await setPolicy('replicas=5');
+    expect(await proposeAggregate(deps, aggregateId, signal)).toMatchObject({
+      waiting: expect.stringContaining(
+        `${deal?.provider_id}: it has a deal for this aggregate that may live`,
+      ) as string,
+    });
+    await settleFailed(deps.db, deal?.id ?? '', start);
+    expect((await owes()).datacapBytes).toBe(4n * PIECE_BYTES);
+  });
+
+  it('reserves escrow and DataCap for a verified deal with a price', async () => {
+    await setPolicy('replicas=1', 'verified=true', 'max_verified_price=2048');
+    for (const id of ['f01000', 'f01001', 'f01002', 'f01003', 'f01004'])
+      world.answers.ask.set(id, { kind: 'answered', ask: freeAsk(id, { verifiedPrice: 2_048n }) });
+    await proposeAggregate(deps, aggregateId, signal);
+    expect(await owes()).toEqual({ escrow: 2n * 1_468_800n, datacapBytes: PIECE_BYTES });
+  });
+
+  it('asks a provider for its terms no oftener than once an hour, and keeps them', async () => {
+    await setPolicy('replicas=5');
+    await proposeAggregate(deps, aggregateId, signal);
+    expect(world.asked).toHaveLength(5);
+    const again = async () => {
+      const id = await insertSealedAggregate(deps.db, (seed += 1), start);
+      await proposeAggregate(deps, id, signal);
+      return world.asked.length;
+    };
+    expect(await again()).toBe(5);
+    expect((await findProvider(deps.db, 'f01000'))?.ask).toEqual({
+      price: 0n,
+      verifiedPrice: 0n,
+      minPieceBytes: 128n,
+      maxPieceBytes: 32n * 2n ** 30n,
+      at: start,
+    });
+    clock.advance(3_600_001);
+    expect(await again()).toBe(10);
+  });
+
   it.each<[string, () => void, RegExp]>([
     ['unknown to the chain', () => (chain.state.known = false), /does not know the client f1/],
     ['not verified', () => (chain.state.datacap = undefined), /has no DataCap/],
@@ -322,11 +371,11 @@ describe('the handler', () => {
     seed += 1;
     const next = await insertSealedAggregate(database.kysely, seed, start);
     let calls = 0;
-    const head = () => {
+    const providerCollateralBounds: typeof chain.chain.providerCollateralBounds = (...given) => {
       calls += 1;
-      return calls === 1 ? Promise.reject(new Error('node down')) : chain.chain.head();
+      return calls === 1 ? Promise.reject(new Error('node down')) : chain.chain.providerCollateralBounds(...given);
     };
-    const handle = createProposeHandler({ ...deps, chain: { ...chain.chain, head } });
+    const handle = createProposeHandler({ ...deps, chain: { ...chain.chain, providerCollateralBounds } });
     const jobs = [aggregateId, next, next].map((id) => ({ aggregateId: id.toString() }));
     await expect(handle(jobs, signal)).rejects.toThrow('node down');
     expect(await dealsOf(aggregateId)).toEqual([]);

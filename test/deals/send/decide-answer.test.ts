@@ -6,7 +6,7 @@ import {
   MAX_UNCONNECTED_ATTEMPTS,
   type Attempted,
 } from '../../../src/deals/send/decide-answer.ts';
-import type { ProposeAnswer } from '../../../src/deals/send/transport.ts';
+import type { ProposeAnswer } from '../../../src/deals/transport/transport.ts';
 
 const first: Attempted = { dealId: '6ba7b810-9dad-11d1-80b4-00c04fd430c8', attempts: 1, maybeReceived: false };
 const again: Attempted = { ...first, attempts: 2, maybeReceived: true };

@@ -5,9 +5,10 @@ import { findPolicy, insertPolicy } from '../../../src/deals/propose/policy-stor
 import { proposeAggregate, type ProposeDeps } from '../../../src/deals/propose/propose.ts';
 import { findProvider, setProviderState } from '../../../src/deals/providers/provider-store.ts';
 import { addProvider } from '../../../src/deals/providers/providers.ts';
+import { moveDeal } from '../../../src/deals/move-deal.ts';
 import { createSendHandler, sendDeal, type SendDeps } from '../../../src/deals/send/send.ts';
 import { listDealsToSend } from '../../../src/deals/send/send-store.ts';
-import { decodeDealParams, parseHttpTransferParams } from '../../../src/filecoin/mk12.ts';
+import { decodeDealParams, parseHttpTransferParams } from '../../../src/filecoin/mk12-propose.ts';
 import { silentLog } from '../../../src/log.ts';
 import { testDatabase } from '../../support/database.ts';
 import { newUuid, scriptedChain, scriptedTransport, settableClock, testWallet } from '../scripted-world.ts';
@@ -75,6 +76,12 @@ const dealsOf = () =>
 const dealNow = async () => (await dealsOf()).find(({ id }) => id === dealId);
 const eventsNow = () =>
   database.kysely.selectFrom('events').selectAll().where('deal_id', '=', dealId).orderBy('position').execute();
+const refuse = (message: string) => world.answers.propose.set(provider, { kind: 'answered', accepted: false, message });
+/** Sends once more, when the longest wait is over. */
+const sendLater = () => {
+  clock.advance(600_000);
+  return sendDeal(deps, dealId, signal);
+};
 const sentProposals = () =>
   world.sent.map(({ dealParams }) => Buffer.from(decodeDealParams(dealParams).signedProposal).toString('hex'));
 
@@ -127,8 +134,11 @@ describe('sending a proposal', () => {
       next_attempt_at: nextAttemptAt,
     });
     expect(await jobLog.take()).toEqual([{ queue: 'send', data: { dealId }, startAfter: nextAttemptAt }]);
-    expect(await listDealsToSend(database.kysely, start, 100)).not.toContain(dealId);
-    expect(await listDealsToSend(database.kysely, nextAttemptAt, 100)).toContain(dealId);
+    expect(await listDealsToSend(database.kysely, start, { limit: 100 })).not.toContain(dealId);
+    expect(await listDealsToSend(database.kysely, nextAttemptAt, { limit: 100 })).toContain(dealId);
+    expect(await sendDeal(deps, dealId, signal), 'not before it is due').toBe('held');
+    expect(await jobLog.take()).toEqual([{ queue: 'send', data: { dealId }, startAfter: nextAttemptAt }]);
+    clock.advance(2_000);
     expect(await sendDeal(deps, dealId, signal)).toBe('accepted');
     expect(await dealNow()).toMatchObject({ state: 'accepted', attempts: 2 });
     expect(new Set(sentProposals()).size).toBe(1);
@@ -144,18 +154,21 @@ describe('sending a proposal', () => {
     });
     await expect(sendDeal(deps, dealId, signal)).rejects.toThrow('the process is gone');
     expect(await dealNow()).toMatchObject({ state: 'sent', attempts: 1, maybe_received: true });
+    expect(await sendDeal(deps, dealId, signal), 'its lease lives').toBe('held');
+    clock.advance(30_000);
     expect(await sendDeal(deps, dealId, signal)).toBe('accepted');
     expect(sentProposals()).toHaveLength(2);
     expect(new Set(sentProposals()).size).toBe(1);
   });
 
   it('goes on after the answer could not be written down', async () => {
-    world.answers.propose.set(provider, { kind: 'answered', accepted: false, message: 'no' });
+    refuse('no');
     const lost = { ...deps, jobs: { send: () => Promise.reject(new Error('the database is gone')) } };
     await expect(sendDeal(lost, dealId, signal)).rejects.toThrow('the database is gone');
     expect(await dealNow()).toMatchObject({ state: 'sent', reason_code: null });
     expect((await findProvider(database.kysely, provider))?.failures).toBe(0);
     world.answers.status.set(provider, { kind: 'none', error: `no storage deal found with deal UUID ${dealId}` });
+    clock.advance(30_000);
     expect(await sendDeal(deps, dealId, signal)).toBe('rejected');
     expect(new Set(sentProposals()).size).toBe(1);
   });
@@ -163,11 +176,11 @@ describe('sending a proposal', () => {
   it('lets one of two handlers send, not both', async () => {
     const both = Promise.withResolvers<void>();
     let reading = 0;
-    const head = async () => {
+    const head: typeof chain.chain.head = async (until) => {
       reading += 1;
       if (reading === 2) both.resolve();
       await both.promise;
-      return chain.chain.head();
+      return chain.chain.head(until);
     };
     const meeting = { ...deps, chain: { ...chain.chain, head } };
     const outcomes = await Promise.all([sendDeal(meeting, dealId, signal), sendDeal(meeting, dealId, signal)]);
@@ -189,7 +202,8 @@ describe('sending a proposal', () => {
     });
     const first = sendDeal(deps, dealId, signal);
     await expect.poll(() => world.sent.length).toBe(1);
-    // A worker that looked dead: its job was taken over by another.
+    // A worker that looked dead: its job was taken over by another when its lease had ended.
+    clock.advance(30_000);
     const second = sendDeal(deps, dealId, signal);
     expect(await first).toBe('overtaken');
     expect(await jobLog.take()).toEqual([]);
@@ -200,17 +214,9 @@ describe('sending a proposal', () => {
 
   it('leaves a deal alone that the chain has shown meanwhile', async () => {
     world.answers.propose.set(provider, async () => {
-      await database.kysely.transaction().execute(async (trx) => {
-        await trx
-          .updateTable('deals')
-          .set({ state: 'published', chain_deal_id: BigInt(seed) })
-          .where('id', '=', dealId)
-          .execute();
-        await trx
-          .insertInto('events')
-          .values({ at: start, deal_id: dealId, from_state: 'sent', to_state: 'published' })
-          .execute();
-      });
+      const columns = { chain_deal_id: BigInt(seed) };
+      const shown = { id: dealId, from: 'sent' as const, to: 'published' as const, at: start, columns };
+      await database.kysely.transaction().execute((trx) => moveDeal(trx, shown));
       return { kind: 'answered', accepted: false, message: 'no' };
     });
     expect(await sendDeal(deps, dealId, signal)).toBe('overtaken');
@@ -233,14 +239,19 @@ describe('sending a proposal', () => {
     );
     expect(await sendDeal(deps, dealId, signal)).toBe('later');
     await setProviderState(database.kysely, provider, 'removed');
+    clock.advance(2_000);
     expect(await sendDeal(deps, dealId, signal)).toBe('accepted');
   });
 
   it('does not send from its start epoch on', async () => {
     chain.state.height = Number((await dealNow())?.start_epoch);
     expect(await sendDeal(deps, dealId, signal)).toBe('past-start');
-    expect(await listDealsToSend(database.kysely, start, 1_000), 'nor does a sweep find it soon').not.toContain(dealId);
+    expect(
+      await listDealsToSend(database.kysely, start, { limit: 1_000 }),
+      'nor does a sweep find it soon',
+    ).not.toContain(dealId);
     chain.state.height -= 1;
+    clock.advance(30 * 60_000);
     expect(await sendDeal(deps, dealId, signal)).toBe('accepted');
   });
 
@@ -259,7 +270,7 @@ describe('sending a proposal', () => {
 describe('a refusal', () => {
   it("is kept in the provider's own words, and another provider gets the slot", async () => {
     const words = 'Deal filter says:\u0000 no\u{1F6A2}';
-    world.answers.propose.set(provider, { kind: 'answered', accepted: false, message: words });
+    refuse(words);
     expect(await sendDeal(deps, dealId, signal)).toBe('rejected');
     const text = 'Deal filter says:  no\u{1F6A2}';
     expect(await dealNow()).toMatchObject({
@@ -289,32 +300,20 @@ describe('a refusal', () => {
   });
 
   it('that concerns this deal alone does not make the provider rest', async () => {
-    world.answers.propose.set(provider, {
-      kind: 'answered',
-      accepted: false,
-      message: 'cannot seal a sector before 5',
-    });
+    refuse('cannot seal a sector before 5');
     await sendDeal(deps, dealId, signal);
     expect(await findProvider(database.kysely, provider)).toMatchObject({ failures: 0, retryAt: undefined });
   });
 
   it('for everything we offer makes the provider rest a day', async () => {
-    world.answers.propose.set(provider, {
-      kind: 'answered',
-      accepted: false,
-      message: 'client not allowed by provider',
-    });
+    refuse('client not allowed by provider');
     await sendDeal(deps, dealId, signal);
     const retryAt = new Date(start.getTime() + 24 * 3_600_000);
     expect(await findProvider(database.kysely, provider)).toMatchObject({ retryAt });
   });
 
   it('is signed again at the same provider with another start, never with the same bytes', async () => {
-    world.answers.propose.set(provider, {
-      kind: 'answered',
-      accepted: false,
-      message: 'cannot seal a sector before 5',
-    });
+    refuse('cannot seal a sector before 5');
     await sendDeal(deps, dealId, signal);
     const other = provider === 'f01000' ? 'f01001' : 'f01000';
     await database.kysely.updateTable('providers').set({ state: 'paused' }).where('id', '=', other).execute();
@@ -334,7 +333,7 @@ describe('a refusal', () => {
     );
     world.answers.status.set(provider, status);
     await sendDeal(deps, dealId, signal);
-    expect(await sendDeal(deps, dealId, signal)).toBe(outcome);
+    expect(await sendLater()).toBe(outcome);
     expect(world.statusAsked).toEqual([provider]);
     expect((await dealNow())?.state).toBe(outcome === 'later' ? 'sent' : outcome);
   });
@@ -346,8 +345,8 @@ describe('a provider that cannot be reached', () => {
     expect(await sendDeal(deps, dealId, signal)).toBe('later');
     expect(await dealNow()).toMatchObject({ state: 'sent', maybe_received: false });
     expect((await findProvider(database.kysely, provider))?.resolvedAt).toBeUndefined();
-    expect(await sendDeal(deps, dealId, signal)).toBe('later');
-    expect(await sendDeal(deps, dealId, signal)).toBe('rejected');
+    expect(await sendLater()).toBe('later');
+    expect(await sendLater()).toBe('rejected');
     expect(await dealNow()).toMatchObject({
       state: 'rejected',
       reason_code: 'unreachable',
@@ -360,7 +359,7 @@ describe('a provider that cannot be reached', () => {
     world.answers.propose.set(provider, (call) =>
       call === 1 ? { kind: 'unknown', why: 'reset' } : { kind: 'not-connected', why: 'ECONNREFUSED' },
     );
-    for (let times = 0; times < 6; times += 1) expect(await sendDeal(deps, dealId, signal)).toBe('later');
+    for (let times = 0; times < 6; times += 1) expect(await sendLater()).toBe('later');
     expect(await dealNow()).toMatchObject({ state: 'sent', attempts: 6, maybe_received: true });
     expect(new Set(sentProposals()).size).toBe(1);
   });
@@ -379,9 +378,9 @@ describe('the handler', () => {
     const outcome = await proposeAggregate(deps, other, signal);
     const otherId = outcome.kind === 'signed' ? (outcome.dealIds[0] ?? '') : '';
     let calls = 0;
-    const head = () => {
+    const head: typeof chain.chain.head = (until) => {
       calls += 1;
-      return calls === 1 ? Promise.reject(new Error('node down')) : chain.chain.head();
+      return calls === 1 ? Promise.reject(new Error('node down')) : chain.chain.head(until);
     };
     const handle = createSendHandler({ ...deps, chain: { ...chain.chain, head } });
     await expect(handle([{ dealId }, { dealId: otherId }], signal)).rejects.toThrow('node down');

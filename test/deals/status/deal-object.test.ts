@@ -43,6 +43,12 @@ test.each([
   [{ ...row, ...waiting, state: 'sent' }, 'queued', null, 'proposal sent, awaiting the answer of f0840770'],
   [{ ...row, ...waiting, state: 'accepted' }, 'queued', null, 'accepted by f0840770, awaiting publication on chain'],
   [
+    { ...row, ...waiting, state: 'accepted', reasonCode: 'reorg', reasonText: 'a reorg dropped its publish message' },
+    'queued',
+    null,
+    'accepted by f0840770, awaiting publication on chain again: a reorg dropped its publish message',
+  ],
+  [
     { ...row, sectorStartEpoch: null, state: 'published' },
     'queued',
     4_486_352,

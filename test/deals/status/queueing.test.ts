@@ -69,6 +69,11 @@ test('an aggregate that fills up says how full it is and when it is sealed at th
   expect(queueing({ ...stowed, aggregate: sealing }, rules)).toMatchObject({ reason: 'sealing', sealsBy: null });
 });
 
+test('a sealed aggregate whose bytes are gone waits for nobody', () => {
+  const aggregate = { ...open, state: 'sealed' as const, released: true };
+  expect(queueing({ ...nothing, state: 'stowed', aggregate }, rules)).toMatchObject({ reason: 'bytes_released' });
+});
+
 test('a sealed aggregate without deals waits for a provider, in the last words of the one that refused', () => {
   const stowed = { ...nothing, state: 'stowed' as const, aggregate: { ...open, state: 'sealed' as const } };
   expect(queueing(stowed, rules)).toMatchObject({ reason: 'waiting_for_provider', aggregateFill: null });
@@ -81,4 +86,22 @@ test('a sealed aggregate without deals waits for a provider, in the last words o
   expect(queueing({ ...stowed, lastRefusal }, rules)).toMatchObject({
     lastRefusal: { ...lastRefusal, at: '2024-05-04T00:00:00.000000+00:00' },
   });
+});
+
+test('a cut upload says how many of its parts lie in an aggregate, and why the last of them waits', () => {
+  const parts = { placed: 1, total: 4 };
+  expect(queueing({ ...nothing, position: 3, parts }, rules)).toEqual({
+    reason: 'waiting_for_aggregate',
+    position: 3,
+    aggregateFill: null,
+    sealsBy: null,
+    etaActive: unknown,
+    parts,
+  });
+  const all = { placed: 4, total: 4 };
+  expect(queueing({ ...nothing, state: 'stowed', aggregate: open, parts: all }, rules)).toMatchObject({
+    reason: 'aggregate_filling',
+    parts: all,
+  });
+  expect(queueing({ ...nothing, position: 3 }, rules)).not.toHaveProperty('parts');
 });

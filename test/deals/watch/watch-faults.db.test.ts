@@ -29,7 +29,6 @@ test.each(FAULTS)('a node that answers %s changes nothing but the status', async
   const { chain, deps } = watched;
   const { deal } = await activeDeal(watched);
   const before = await watched.deal(deal.id);
-  const { asOf, epoch } = deps.view.status;
   const { fault: well } = chain;
   const faulty: typeof well = (_, response) => {
     answer(response);
@@ -37,6 +36,7 @@ test.each(FAULTS)('a node that answers %s changes nothing but the status', async
   };
   chain.fault = (request, response) => request.method.includes('StateMarket') && faulty(request, response);
   await watched.grow(5);
+  const { asOf, epoch } = deps.view.status;
   chain.fault = faulty;
   await watched.grow(5);
   expect(await watched.deal(deal.id)).toEqual(before);
@@ -118,7 +118,7 @@ test('passes that read only a part of the chain look fresh to nobody', async () 
   await watched.seed();
   await watched.watch();
   const asOf = clock.now();
-  chain.hasEvents = false;
+  chain.eventsFail = true;
   clock.advance(6 * 60_000);
   await watched.grow(12);
   expect(watched.deps.view.status).toMatchObject({ asOf, degraded: {} });
@@ -142,10 +142,16 @@ test('what was seen is dropped when another process has looked at the chain sinc
   const { chain: reads } = watched.deps;
   watched.deps.chain = {
     ...reads,
-    async marketDeal(id, options) {
-      const newer = { height: 200n, tipset: ['bafynewer'] };
-      await watched.kysely.updateTable('chain_cursors').set(newer).where('name', '=', 'watch.reads').execute();
-      return reads.marketDeal(id, options);
+    async session(until) {
+      const session = await reads.session(until);
+      return {
+        ...session,
+        async marketDeals(ids, options) {
+          const newer = { height: 200n, tipset: ['bafynewer'] };
+          await watched.kysely.updateTable('chain_cursors').set(newer).where('name', '=', 'watch.reads').execute();
+          return session.marketDeals(ids, options);
+        },
+      };
     },
   };
   await watched.grow(11);

@@ -89,3 +89,44 @@ test('a reorg that undoes a proof goes back to published', async () => {
     sector_number: null,
   });
 });
+
+test('only what was read above the fork is read again, not all that is not final', async () => {
+  const chain = new ScriptedChain();
+  chain.finalized = 50;
+  await using watched = await watchFixture(chain);
+  const deal = await watched.seed();
+  await watched.watch();
+  const onChain = chain.publish(deal.onChain);
+  await watched.grow(12);
+  Object.assign(onChain, { provedAt: 106, sectorNumber: 5 });
+  await watched.grow(10);
+  expect((await watched.deal(deal.id)).state).toBe('active');
+  chain.reorg(105);
+  await watched.grow(1);
+  const last = (await watched.events(deal.id)).at(-1);
+  expect(last).toMatchObject({ to_state: 'published', evidence: { reorgedAbove: 102, undoneTipset: ['bafyt0x112'] } });
+});
+
+test('a node that knows of less finality takes nothing back of what was final', async () => {
+  const chain = new ScriptedChain();
+  await using watched = await watchFixture(chain);
+  await watched.watch();
+  chain.finalized = 40;
+  await watched.grow(5);
+  const finalized = await watched.kysely
+    .selectFrom('chain_cursors')
+    .selectAll()
+    .where('name', '=', 'watch.finalized')
+    .executeTakeFirstOrThrow();
+  expect(finalized).toMatchObject({ height: 80n, tipset: ['bafyt0x80'] });
+});
+
+test('a chain without what was final is not believed', async () => {
+  const chain = new ScriptedChain();
+  await using watched = await watchFixture(chain);
+  const { deal } = await activeDeal(watched);
+  chain.reorg(70);
+  await watched.grow(5);
+  expect(watched.deps.view.status.degraded?.reason).toBe('the node shows another tipset at epoch 80, which was final');
+  expect((await watched.deal(deal.id)).state).toBe('active');
+});

@@ -3,6 +3,7 @@ import { noise } from '@libp2p/noise';
 import { identify } from '@libp2p/identify';
 import type { Libp2p } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
+import { webSockets } from '@libp2p/websockets';
 import { yamux } from '@libp2p/yamux';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
@@ -17,8 +18,8 @@ import {
   MK_PROTOCOLS,
   type DealParams,
   type Transfer,
-} from '../../../src/filecoin/mk12.ts';
-import { decodeDealResponse, type DealResponse } from '../../../src/filecoin/mk12.ts';
+} from '../../../src/filecoin/mk12-propose.ts';
+import { decodeDealResponse, type DealResponse } from '../../../src/filecoin/mk12-propose.ts';
 import { encodeProposal, encodeSignedProposal, type DealProposal } from '../../../src/filecoin/proposal.ts';
 import type { RunningProvider } from '../../../src/devnet/provider/providers.ts';
 
@@ -79,7 +80,7 @@ export class DealClient {
   static async start(): Promise<DealClient> {
     return new DealClient(
       await createLibp2p({
-        transports: [tcp()],
+        transports: [tcp(), webSockets()],
         connectionEncrypters: [noise()],
         streamMuxers: [yamux()],
         services: { identify: identify() },

@@ -5,18 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startProviders, type Providers, type RunningProvider } from '../../../src/devnet/provider/providers.ts';
 import { idAddress } from '../../../src/filecoin/address.ts';
 import { signWithKey } from '../../../src/filecoin/lotus-key.ts';
+import { ASK_PROTOCOL, decodeAskResponse, encodeAsk, encodeAskRequest } from '../../../src/filecoin/mk12-ask.ts';
+import { uuidBytes } from '../../../src/filecoin/mk12-fields.ts';
+import { decodeDealResponse, encodeDealParams } from '../../../src/filecoin/mk12-propose.ts';
 import {
-  ASK_PROTOCOL,
-  decodeAskResponse,
-  decodeDealResponse,
   decodeDealStatusResponse,
-  encodeAsk,
-  encodeAskRequest,
-  encodeDealParams,
   encodeDealStatusRequest,
   STATUS_PROTOCOL,
-  uuidBytes,
-} from '../../../src/filecoin/mk12.ts';
+} from '../../../src/filecoin/mk12-status.ts';
 import { decodeSignedProposal, encodeProposal, signedProposalCid } from '../../../src/filecoin/proposal.ts';
 import { verifySignature } from '../../../src/filecoin/signature.ts';
 import { CLIENT, CLIENT_ADDRESS, DealClient, dealParams, type ProposalChange } from './deal-client.ts';
@@ -303,6 +299,7 @@ describe('a storage provider', () => {
     const bad: [unknown, string][] = [
       [{ f01000: { hnag: true } }, 'no provider knob is called hnag'],
       [{ f01000: { hang: 'yes' } }, 'provider knob hang takes a boolean'],
+      [{ f01000: { software: 'venus' } }, 'provider knob software is one of boost, curio'],
       [{ f01000: { answerDelayMs: -1 } }, 'provider knob answerDelayMs takes a whole number'],
       [{ f01000: { askPrice: '1.5' } }, 'provider knob askPrice takes a whole number'],
       [{ f01000: { refuse: 'no' }, f09: {} }, 'the devnet runs no provider f09'],

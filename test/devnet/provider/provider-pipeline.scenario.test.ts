@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PersonaPatch } from '../../../src/devnet/provider/provider-persona.ts';
 import { isPast } from '../../../src/devnet/provider/provider-deals.ts';
 import { startProviders, type Providers, type RunningProvider } from '../../../src/devnet/provider/providers.ts';
-import { httpTransferParams, type DealParams } from '../../../src/filecoin/mk12.ts';
+import { httpTransferParams, type DealParams } from '../../../src/filecoin/mk12-propose.ts';
 import { packSamples } from '../../../src/demo/sample-files.ts';
 import { filesBelow, temporaryFolder } from '../../support/temporary-folder.ts';
 import { CLIENT_ADDRESS, DealClient, dealParams, pieceCidOf } from './deal-client.ts';

@@ -5,7 +5,7 @@ import { isPast } from '../../../src/devnet/provider/provider-deals.ts';
 import { startProviders, type Providers } from '../../../src/devnet/provider/providers.ts';
 import { packSamples } from '../../../src/demo/sample-files.ts';
 import { idOf, parseAddress } from '../../../src/filecoin/address.ts';
-import { httpTransferParams } from '../../../src/filecoin/mk12.ts';
+import { httpTransferParams } from '../../../src/filecoin/mk12-propose.ts';
 import { encodeProposal } from '../../../src/filecoin/proposal.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 import { CLIENT_ADDRESS, DealClient, dealParams, pieceCidOf } from './deal-client.ts';

@@ -1,0 +1,107 @@
+import { sql, type Kysely } from 'kysely';
+import type { DB } from '../../db/tables.ts';
+import { liveStates } from '../deal-states.ts';
+
+/** What one bit of transfers.served stands for: coarse enough that a 32 GiB piece takes 512 small commits. */
+export const SERVED_RANGE_BYTES = 64 * 2 ** 20;
+
+/** Bits that stand for a whole CAR. */
+export function servedRanges(carBytes: number): number {
+  return Math.ceil(carBytes / SERVED_RANGE_BYTES);
+}
+
+/**
+ * Notes that bytes of this range are about to leave, before the first of them does. False: the deal was called off or
+ * ended meanwhile, and nothing may leave. Holds the deal's row as calling off does, so that one of both sees the other.
+ */
+export async function beginRange(
+  db: Kysely<DB>,
+  { dealId, range, ranges }: { dealId: string; range: number; ranges: number },
+  at: Date,
+): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    const deal = await trx
+      .selectFrom('deals')
+      .select('id')
+      .where('id', '=', dealId)
+      .where('state', 'in', liveStates)
+      .where('called_off_at', 'is', null)
+      .forNoKeyUpdate()
+      .executeTakeFirst();
+    if (deal === undefined) return false;
+    const none = Buffer.alloc(Math.ceil(ranges / 8));
+    const first = Buffer.from(none);
+    // As set_bit counts: from the lowest bit of a byte on.
+    first[range >> 3] = 1 << (range & 7);
+    await trx
+      .insertInto('transfers')
+      .values({ deal_id: dealId, served: first, served_bytes: 0n, begun_at: at, moved_at: at })
+      .onConflict((conflict) =>
+        conflict.column('deal_id').doUpdateSet({ served: sql`set_bit(transfers.served, ${range}, 1)`, moved_at: at }),
+      )
+      .execute();
+    return true;
+  });
+}
+
+/** Adds bytes that left; repetitions count too. */
+export async function noteServed(db: Kysely<DB>, dealId: string, bytes: number, at: Date): Promise<void> {
+  await db
+    .updateTable('transfers')
+    .set((eb) => ({
+      served_bytes: eb('served_bytes', '+', BigInt(bytes)),
+      moved_at: sql<Date>`greatest(moved_at, ${at}::timestamptz)`,
+    }))
+    .where('deal_id', '=', dealId)
+    .execute();
+}
+
+/** What a deal's provider was sent of its piece. */
+export interface Transfer {
+  servedBytes: bigint;
+  /** Ranges of SERVED_RANGE_BYTES of which any byte was sent, and how many there are. */
+  servedRanges: number;
+  ranges: number;
+  begunAt: Date;
+  movedAt: Date;
+}
+
+/** How a proposal fares between its acceptance and the chain. */
+export interface Delivery {
+  offline: boolean;
+  /** Undefined: nothing was ever fetched. */
+  transfer: Transfer | undefined;
+  calledOffAt: Date | undefined;
+  /** The provider's own words, when it was last asked. */
+  said: { status: string; at: Date; publishMessage: string | undefined } | undefined;
+}
+
+export async function findDelivery(db: Kysely<DB>, dealId: string): Promise<Delivery | undefined> {
+  const row = await db
+    .selectFrom('deals as d')
+    .innerJoin('aggregates as a', 'a.id', 'd.aggregate_id')
+    .leftJoin('transfers as t', 't.deal_id', 'd.id')
+    .select([
+      't.served_bytes',
+      't.begun_at',
+      't.moved_at',
+      'a.car_bytes',
+      sql<bigint | null>`bit_count(t.served)`.as('served'),
+    ])
+    .select(['d.offline', 'd.called_off_at', 'd.said_status', 'd.said_at', 'd.said_publish_message'])
+    .where('d.id', '=', dealId)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const { begun_at: begunAt, moved_at: movedAt, served_bytes: servedBytes, said_status: status, said_at: at } = row;
+  const isBegun = begunAt !== null && movedAt !== null && servedBytes !== null;
+  const ranges = servedRanges(Number(row.car_bytes ?? 0n));
+  return {
+    offline: row.offline,
+    transfer: isBegun ? { servedBytes, servedRanges: Number(row.served ?? 0n), ranges, begunAt, movedAt } : undefined,
+    calledOffAt: row.called_off_at ?? undefined,
+    said:
+      status === null || at === null
+        ? undefined
+        : { status, at, publishMessage: row.said_publish_message ?? undefined },
+  };
+}

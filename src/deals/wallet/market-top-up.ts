@@ -1,0 +1,195 @@
+import { searchMessage, type FoundMessage } from '../../chain/messages.ts';
+import { estimateGas, pushMessage, readBalance, readNonce } from '../../chain/messages-write.ts';
+import type { RpcPool } from '../../chain/rpc.ts';
+import { isNodeError, RpcError } from '../../chain/rpc-error.ts';
+import { LadingError } from '../../errors.ts';
+import { parseAddress } from '../../filecoin/address.ts';
+import {
+  addBalanceParams,
+  MARKET_ACTOR,
+  messageSigningBytes,
+  METHOD_ADD_BALANCE,
+  signedMessageCid,
+  type Message,
+  type SignedMessage,
+} from '../../filecoin/messages.ts';
+import { verifySignature } from '../../filecoin/signature.ts';
+import { formatFil } from '../../filecoin/units.ts';
+import type { TopUpRecord } from './top-up-record.ts';
+import type { Wallet } from './wallet.ts';
+
+export interface TopUpDeps {
+  rpc: Pick<RpcPool, 'read' | 'readMany' | 'write'>;
+  wallet: Wallet;
+  record: TopUpRecord;
+  /** Waits between two looks at the chain. */
+  sleep(signal: AbortSignal): Promise<void>;
+  /** Told what goes on, for a person. */
+  say(line: string): void;
+}
+
+export interface TopUp {
+  /** attoFIL. */
+  amount: bigint;
+  /** Asked before anything is signed. */
+  confirm(facts: { address: string; balance: bigint; maxFee: bigint }): Promise<boolean>;
+}
+
+export interface TopUpEnd {
+  /** `earlier`: a top-up of another amount was under way and is done; the one asked for was not begun. */
+  kind: 'added' | 'earlier' | 'declined';
+  amount: bigint;
+  message?: string;
+  height?: number;
+}
+
+/** A tenth of a FIL: some ten times what AddBalance costs on a busy day; a fee above it is a node's mistake, or a lie. */
+const MAX_FEE = 10n ** 17n;
+/** A message is executed in the epoch after the next when its fee is right; a quarter of an hour is thirty epochs. */
+const MAX_LOOKS = 180;
+
+const cidOf = (signed: SignedMessage) => signedMessageCid(signed).toString();
+
+async function compose({ rpc, wallet }: TopUpDeps, amount: bigint, signal: AbortSignal): Promise<SignedMessage> {
+  const from = parseAddress(await wallet.address());
+  const unpriced: Message = {
+    to: MARKET_ACTOR,
+    from,
+    nonce: await readNonce(rpc, from, signal),
+    value: amount,
+    gasLimit: 0,
+    gasFeeCap: 0n,
+    gasPremium: 0n,
+    method: METHOD_ADD_BALANCE,
+    params: addBalanceParams(from),
+  };
+  // Of the node's answer only the gas is taken: what is signed is ours.
+  const message = { ...unpriced, ...(await estimateGas(rpc, { message: unpriced, maxFee: MAX_FEE }, signal)) };
+  const fee = BigInt(message.gasLimit) * message.gasFeeCap;
+  if (fee > MAX_FEE) {
+    const told = `the node wants up to ${formatFil(fee)} FIL in fees, more than ${formatFil(MAX_FEE)} FIL`;
+    throw new LadingError('TOP_UP_FEE', `${told}: nothing was sent; try again later`, { retry: 'later' });
+  }
+  const signature = await wallet.sign(messageSigningBytes(message));
+  if (!verifySignature(signature, messageSigningBytes(message), from))
+    throw new LadingError('WALLET_SIGNATURE_WRONG', 'the wallet signed as another address: nothing was sent');
+  return { message, signature };
+}
+
+/** Words of a node that holds the message already, or has executed one of its nonce: no refusal of ours. */
+const TAKEN = /already in mpool|minimum expected nonce|nonce too low|existing nonce/i;
+
+/** Sends the same bytes, as often as it is called: a nonce is executed once. */
+async function push({ rpc, record, say }: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<void> {
+  try {
+    await pushMessage(rpc, signed, signal);
+  } catch (error) {
+    if (!(error instanceof RpcError)) throw error;
+    if (error.code === 'RPC_WRITE_UNKNOWN') {
+      say(`${error.why}; looking for it on chain`);
+      return;
+    }
+    if (error.code !== 'RPC_ERROR' || TAKEN.test(error.why)) {
+      say(`the node did not take it now (${error.message}); looking for it on chain`);
+      return;
+    }
+    // A node that took it into its pool before it failed counts its nonce as used.
+    const { from, nonce } = signed.message;
+    if ((await readNonce(rpc, from, signal)) > nonce) return;
+    await record.forget();
+    throw new LadingError('TOP_UP_REFUSED', `the node refused the message, and nothing was added: ${error.why}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A node's words for a nonce that something else took. */
+const OUSTED = /not a valid replacement|equal nonce/i;
+
+async function look({ rpc, record }: TopUpDeps, cid: string, signal: AbortSignal): Promise<FoundMessage | undefined> {
+  try {
+    return await searchMessage(rpc, cid, signal);
+  } catch (error) {
+    if (isNodeError(error, OUSTED)) {
+      await record.forget();
+      throw new LadingError('TOP_UP_REPLACED', `another message took the nonce of ${cid}: nothing was added by it`, {
+        cause: error,
+      });
+    }
+    // A node that is away for a moment says nothing of the message.
+    if (error instanceof RpcError && error.retry === 'later') return undefined;
+    throw error;
+  }
+}
+
+/** What became of it: executed, or why not. It stays on record until one of these is known. */
+async function settle(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<FoundMessage> {
+  const cid = cidOf(signed);
+  for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
+    const found = await look(deps, cid, signal);
+    if (found !== undefined) {
+      await deps.record.forget();
+      if (found.exitCode === 0) return found;
+      throw new LadingError(
+        'TOP_UP_FAILED',
+        `${found.message} was executed with exit code ${found.exitCode}: nothing was added`,
+      );
+    }
+    await deps.sleep(signal);
+    signal.throwIfAborted();
+  }
+  throw new LadingError(
+    'TOP_UP_WAITING',
+    `${cid} was sent and is not executed yet: run the same command again, which goes on waiting for it`,
+    { retry: 'later' },
+  );
+}
+
+/** Looks first, so that what was executed meanwhile is not sent once more. */
+async function goOn(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<FoundMessage> {
+  const cid = cidOf(signed);
+  deps.say(`a top-up of ${formatFil(signed.message.value)} FIL is under way (${cid}): going on with it`);
+  if ((await look(deps, cid, signal)) === undefined) await push(deps, signed, signal);
+  return await settle(deps, signed, signal);
+}
+
+async function begin(
+  deps: TopUpDeps,
+  { amount, confirm }: TopUp,
+  signal: AbortSignal,
+): Promise<SignedMessage | undefined> {
+  const { rpc, wallet, record, say } = deps;
+  const address = await wallet.address();
+  const balance = await readBalance(rpc, address, signal);
+  if (balance < amount + MAX_FEE) {
+    const told = `${address} has ${formatFil(balance)} FIL, and ${formatFil(amount)} FIL with fees is more: send it some`;
+    throw new LadingError('TOP_UP_POOR', told);
+  }
+  if (!(await confirm({ address, balance, maxFee: MAX_FEE }))) return undefined;
+  const signed = await compose(deps, amount, signal);
+  if (!(await record.keep(signed))) {
+    throw new LadingError('TOP_UP_RUNNING', 'another top-up of this address has begun meanwhile: run this again', {
+      retry: 'later',
+    });
+  }
+  say(`sending ${cidOf(signed)} (nonce ${signed.message.nonce})`);
+  await push(deps, signed, signal);
+  return signed;
+}
+
+/**
+ * Adds FIL to the client's market balance (f05 AddBalance), and waits until that is executed. The signed message is on
+ * record before it is sent, and a later call goes on with it: however often this is killed, one amount is added once.
+ */
+export async function topUpMarket(deps: TopUpDeps, topUp: TopUp, signal: AbortSignal): Promise<TopUpEnd> {
+  const earlier = await deps.record.find();
+  if (earlier !== undefined) {
+    const { height } = await goOn(deps, earlier, signal);
+    const { value: amount } = earlier.message;
+    return { kind: amount === topUp.amount ? 'added' : 'earlier', amount, message: cidOf(earlier), height };
+  }
+  const signed = await begin(deps, topUp, signal);
+  if (signed === undefined) return { kind: 'declined', amount: topUp.amount };
+  const { height } = await settle(deps, signed, signal);
+  return { kind: 'added', amount: topUp.amount, message: cidOf(signed), height };
+}

@@ -1,0 +1,117 @@
+import type { FoundMessage } from '../../chain/messages.ts';
+import { RpcError } from '../../chain/rpc-error.ts';
+import { FormatError } from '../../filecoin/format-error.ts';
+import { decodeSignedProposal } from '../../filecoin/proposal.ts';
+import { holdSight, listCursors } from './chain-cursor-store.ts';
+import type { At } from './deal-step.ts';
+import { insertDifferences } from './difference-store.ts';
+import { differences, toPresent } from './observe-deal.ts';
+import { isPublish, readPublish, type PublishedProposal } from './scan-publishes.ts';
+import { settleSightings } from './settle-sight.ts';
+import type { WatchDeps } from './watch-sight.ts';
+import { findRecord, type DealRecord } from './watch-store.ts';
+
+/** What a message that a provider named as the publish of a deal turned out to be. */
+export type PublishFinding =
+  /** Not executed as of our last look at the chain. */
+  | { kind: 'pending' }
+  /** It is on chain, and published nothing. */
+  | { kind: 'failed'; exitCode: number }
+  /** It calls something else, which may publish in turn: only events tell. */
+  | { kind: 'wrapped'; to: string }
+  /** It publishes, but not this deal. */
+  | { kind: 'not_in_it' }
+  /** The market actor refused this deal of it: funds, DataCap, signature, a duplicate, or too late. */
+  | { kind: 'dropped' }
+  /** The state holds the id, and not with our eleven fields. */
+  | { kind: 'differs'; chainDealId: bigint; fields: string[] }
+  | { kind: 'published'; chainDealId: bigint };
+
+/**
+ * Looks into the message that a provider names: its receipt, our place among its valid deals, and the id that it has by
+ * that; then at the state, of which alone anything is believed. Where it is ours the deal moves, as by an event.
+ */
+export async function lookIntoPublishMessage(
+  deps: WatchDeps,
+  { dealId, message }: { dealId: string; message: string },
+  signal: AbortSignal,
+): Promise<PublishFinding> {
+  const deal = await findRecord(deps.db, dealId);
+  const { reads, finalized, events } = await listCursors(deps.db);
+  if (deal === undefined || reads === undefined) return { kind: 'pending' };
+  const found = await searchReceipt(deps, message, signal);
+  // The receipt stands one tipset after the message; the state as of that tipset has its effects.
+  if (found === undefined || found.height > reads.height) return { kind: 'pending' };
+  const named = await proposalIn(deps, deal, found, signal);
+  if ('kind' in named) return named;
+  const chainDealId = named.dealId;
+  if (chainDealId === undefined) return { kind: 'dropped' };
+  const onChain = await deps.chain.marketDeal(chainDealId, { tipset: reads.tipset, signal });
+  if (onChain === undefined) return { kind: 'differs', chainDealId, fields: ['state'] };
+  const at: At = {
+    epoch: reads.height,
+    tipset: reads.tipset,
+    finalizedEpoch: finalized?.height ?? 0,
+    discoveredEpoch: events?.height ?? 0,
+  };
+  const fields = await differences(deps, deal, onChain, signal);
+  if (fields.length > 0) return await tellDifference(deps, { deal, chainDealId, fields, at });
+  const published = { epoch: found.height - 1, message: found.message };
+  const seen = toPresent(chainDealId, onChain, deal.chainDealId === chainDealId ? {} : { published });
+  const { db, jobs, clock } = deps;
+  const changes = await db.transaction().execute(async (trx) => {
+    // What the watch has seen since is newer: the next question finds it.
+    if (!(await holdSight(trx, reads))) return undefined;
+    return await settleSightings({ trx, jobs, now: clock.now() }, [{ dealId, seen, at }]);
+  });
+  if (changes === undefined) return { kind: 'pending' };
+  for (const { to, ...told } of changes) deps.log.info({ ...told, to }, `deal.${to}`);
+  return { kind: 'published', chainDealId };
+}
+
+/** What a gateway does not search for is found by its events, or in the scan of messages. */
+async function searchReceipt(
+  { chain }: WatchDeps,
+  message: string,
+  signal: AbortSignal,
+): Promise<FoundMessage | undefined> {
+  try {
+    return await chain.searchMessage(message, signal);
+  } catch (error) {
+    if (error instanceof RpcError && error.code === 'RPC_LOOKBACK') return undefined;
+    throw error;
+  }
+}
+
+async function proposalIn(
+  deps: WatchDeps,
+  deal: DealRecord,
+  found: FoundMessage,
+  signal: AbortSignal,
+): Promise<PublishedProposal | PublishFinding> {
+  if (found.exitCode !== 0) return { kind: 'failed', exitCode: found.exitCode };
+  const body = await deps.chain.getMessage(found.message, signal);
+  if (body === undefined) return { kind: 'pending' };
+  if (!isPublish(body)) return { kind: 'wrapped', to: body.to };
+  try {
+    const ours = decodeSignedProposal(deal.signedProposal).proposalBytes;
+    const named = readPublish(body.params, found.returned).find(({ proposalBytes }) =>
+      Buffer.from(proposalBytes).equals(ours),
+    );
+    return named ?? { kind: 'not_in_it' };
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return { kind: 'not_in_it' };
+  }
+}
+
+async function tellDifference(
+  { db, clock, log }: WatchDeps,
+  { deal, chainDealId, fields, at }: { deal: DealRecord; chainDealId: bigint; fields: string[]; at: At },
+): Promise<PublishFinding> {
+  const detail = `its publish message names chain deal ${chainDealId}, which differs in ${fields.join(', ')}`;
+  const difference = { dealId: deal.id, kind: 'another_proposal' as const, detail };
+  log.error({ ...difference, epoch: at.epoch }, 'watch.difference');
+  await insertDifferences(db, [difference], { epoch: at.epoch, tipset: at.tipset, at: clock.now() });
+  return { kind: 'differs', chainDealId, fields };
+}

@@ -1,0 +1,54 @@
+import type { Libp2p, PrivateKey } from '@libp2p/interface';
+
+import { startCurioFront, type FrontAnswerer } from './curio-front.ts';
+import { startCurioHost, startHost } from './provider-host.ts';
+import type { Software } from './provider-persona.ts';
+
+/** Where a provider can be reached. */
+export interface Doors {
+  host: Libp2p;
+  /** Without the peer id, as they stand on the chain. */
+  multiaddrs: readonly string[];
+  close(): Promise<void>;
+}
+
+export interface DoorsOptions {
+  software: Software;
+  /** The address of an earlier run, which is taken again where it is free. */
+  before: string | undefined;
+  /** Answers what comes over HTTP. */
+  answer: FrontAnswerer;
+}
+
+/** Boost listens for TCP; Curio for WebSockets and HTTP on one port, in front of its libp2p. */
+export function openDoors(key: PrivateKey, { software, before, answer }: DoorsOptions): Promise<Doors> {
+  return software === 'curio' ? openCurioDoors(key, { before, answer }) : openBoostDoors(key, before);
+}
+
+async function openBoostDoors(key: PrivateKey, before: string | undefined): Promise<Doors> {
+  const host = await startHost(key, before);
+  return { host, multiaddrs: addressesOf(host), close: async () => host.stop() };
+}
+
+async function openCurioDoors(
+  key: PrivateKey,
+  { before, answer }: Pick<DoorsOptions, 'before' | 'answer'>,
+): Promise<Doors> {
+  const host = await startCurioHost(key);
+  const innerPort = portOf(addressesOf(host)[0]) ?? 0;
+  const front = await startCurioFront({ innerPort, port: portOf(before), answer });
+  const close = async (): Promise<void> => {
+    await front.close();
+    await host.stop();
+  };
+  return { host, multiaddrs: [`/ip4/127.0.0.1/tcp/${front.port}/ws`], close };
+}
+
+function addressesOf(host: Libp2p): string[] {
+  return host.getMultiaddrs().map((address) => address.toString().replace(/\/p2p\/.*$/, ''));
+}
+
+function portOf(multiaddr: string | undefined): number | undefined {
+  const port = /\/tcp\/(\d+)/.exec(multiaddr ?? '')?.[1];
+  return port === undefined ? undefined : Number(port);
+}

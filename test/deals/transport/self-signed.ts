@@ -1,0 +1,20 @@
+/** For localhost and 127.0.0.1, until the year 2126. Made for these tests alone, and trusted nowhere else. */
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBojCCAUegAwIBAgIUSdbIdbXatlL6XDgDrqzknpdzpJkwCgYIKoZIzj0EAwIw
+FzEVMBMGA1UEAwwMbGFkaW5nIHRlc3RzMCAXDTI2MTEyNDExMzk0NFoYDzIxMjYx
+MDMxMTEzOTQ0WjAXMRUwEwYDVQQDDAxsYWRpbmcgdGVzdHMwWTATBgcqhkjOPQIB
+BggqhkjOPQMBBwNCAARcT6Vf+7C8aXY/SfUFDKuUWQefXRdbaphMOkJvA3d8Z+gW
+7pz38FE3Wxo+j3MCvCiF3/NcNEclZQ15u5U/G3aco28wbTAdBgNVHQ4EFgQUJccP
+BjHw3HdX6+BM7t9FytnbxpYwHwYDVR0jBBgwFoAUJccPBjHw3HdX6+BM7t9Fytnb
+xpYwDwYDVR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEw
+CgYIKoZIzj0EAwIDSQAwRgIhALuWqNviOghorMIN0loYePABQ/Ss+XnwS7+h3RIt
+XbakAiEAg+2ghv4IxObuwX6ooYnjXEEv1AZ6qdaTPRKUYHbiFLU=
+-----END CERTIFICATE-----
+`;
+
+export const certificateKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgIYGT7a5O+f9SGMvN
+/7a/Hclxv0S+rRfuiH8XNk1SJg+hRANCAARcT6Vf+7C8aXY/SfUFDKuUWQefXRdb
+aphMOkJvA3d8Z+gW7pz38FE3Wxo+j3MCvCiF3/NcNEclZQ15u5U/G3ac
+-----END PRIVATE KEY-----
+`;
