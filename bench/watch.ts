@@ -58,8 +58,10 @@ function syntheticChain(deals: number) {
   let head = START_HEIGHT;
   let calls = 0;
   const fork = (height: number) => forks.filter((root) => height > root).length;
+  const keyAt = (height: number) => [`bafyt${fork(height)}x${height}`];
   const tipset = (height: number) => ({
-    key: [`bafyt${fork(height)}x${height}`],
+    key: keyAt(height),
+    parents: keyAt(height - 1),
     height,
     timestampSeconds: 30 * height,
   });
@@ -100,7 +102,9 @@ function syntheticChain(deals: number) {
     searchMessage: () => counted(undefined),
     getMessage: () => counted(undefined),
   };
-  const node = { ...reads, node: 'synthetic' };
+  // One that is asked again what would change a deal: its calls count as well.
+  const witness = { node: 'witness', marketDeals: reads.marketDeals, distrust: () => undefined };
+  const node = { ...reads, node: 'synthetic', witnesses: [witness] };
   const chain = { ...node, session: () => Promise.resolve(node) };
   return {
     chain,

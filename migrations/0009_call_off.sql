@@ -9,3 +9,6 @@ alter table deals
 
 -- What was accepted before providers were asked for the status of their deals is asked, too.
 update deals set next_status_at = changed_at where state = 'accepted';
+
+-- What stands still is looked for each minute, and what waits to be imported by hand is listed, among all deals ever made.
+create index deals_accepted on deals (changed_at) where state = 'accepted';

@@ -436,6 +436,8 @@ CREATE INDEX cut_extents_of_object ON public.cut_extents USING btree (object_key
 
 CREATE UNIQUE INDEX damage_open ON public.damage USING btree (object_key, object_offset) WHERE (cleared_at IS NULL);
 
+CREATE INDEX deals_accepted ON public.deals USING btree (changed_at) WHERE (state = 'accepted'::deal_state);
+
 CREATE INDEX deals_by_age ON public.deals USING btree (created_at, id);
 
 CREATE UNIQUE INDEX deals_chain_id_unique ON public.deals USING btree (chain_deal_id) WHERE (chain_deal_id IS NOT NULL);
@@ -449,6 +451,8 @@ CREATE INDEX deals_of_client ON public.deals USING btree (client);
 CREATE UNIQUE INDEX deals_one_live_per_slot ON public.deals USING btree (aggregate_id, slot, generation) WHERE (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state]));
 
 CREATE UNIQUE INDEX deals_one_unsettled_per_provider ON public.deals USING btree (aggregate_id, provider_id, generation) WHERE (settled_at IS NULL);
+
+CREATE INDEX deals_reserving ON public.deals USING btree (client, published_epoch) WHERE (settled_at IS NULL);
 
 CREATE INDEX deals_starting ON public.deals USING btree (start_epoch, id) WHERE (state = 'published'::deal_state);
 

@@ -1,5 +1,5 @@
 import { letGo } from './aggregate/keep/let-go.ts';
-import { releaseAll } from './aggregate/keep/release.ts';
+import { releaseAll } from './aggregate/keep/release/release.ts';
 import { scrubNext } from './aggregate/keep/scrub.ts';
 import { sweepOrphans, type Suspects } from './aggregate/keep/sweep-orphans.ts';
 import { systemClock } from './clock.ts';

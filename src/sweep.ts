@@ -9,7 +9,8 @@ import { listDealsToSend } from './deals/send/send-store.ts';
 import { listDealsToAsk } from './deals/send/status-store.ts';
 import { listAggregatesShortOfDeals } from './deals/propose/proposal-store.ts';
 import { pieceCapacity } from './filecoin/piece.ts';
-import type { JobData, JobEngine, QueueName } from './jobs.ts';
+import type { JobData, QueueName } from './job-queues.ts';
+import type { JobEngine } from './jobs.ts';
 
 interface SweepDeps {
   kysely: Kysely<DB>;

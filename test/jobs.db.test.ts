@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../src/clock.ts';
-import { startJobs, type JobData, type QueueName } from '../src/jobs.ts';
+import type { JobData, QueueName } from '../src/job-queues.ts';
+import { startJobs } from '../src/jobs.ts';
 import { silentLog, type Log } from '../src/log.ts';
 import { testDatabase } from './support/database.ts';
 

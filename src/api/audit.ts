@@ -25,7 +25,10 @@ export function auditRoutes(server: Server, { kysely }: AuditDeps): void {
     {
       config: { access: ['ops'] },
       schema: {
-        querystring: exactly({ ...pageQuery, subject: Type.Optional(Type.String({ maxLength: 200 })) }),
+        querystring: exactly({
+          ...pageQuery,
+          subject: Type.Optional(Type.String({ maxLength: 200, pattern: '^\\P{Cc}*$' })),
+        }),
         response: {
           200: exactly({ items: Type.Array(entrySchema), next: nullableText }),
           '4xx': problem,

@@ -7,10 +7,13 @@ import { listChoices } from '../deals/propose/choice-store.ts';
 import { findDelivery } from '../deals/send/transfer-store.ts';
 import { findDeal, listDealEvents, listDeals, type DealEvent, type ListedDeal } from '../deals/status/deal-list.ts';
 import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
+import { parseProviderId } from '../deals/providers/providers.ts';
 import { dealStates } from '../deals/deal-states.ts';
 import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { BadInput, LadingError } from '../errors.ts';
 import { epochAt } from '../filecoin/epoch.ts';
+import { MAX_DEAL_DURATION_EPOCHS } from '../filecoin/limits.ts';
+import { EPOCH_SECONDS } from '../filecoin/networks.ts';
 import { parseDurationMs } from '../filecoin/units.ts';
 import type { Jobs } from '../jobs.ts';
 import { actOf } from './auth.ts';
@@ -78,7 +81,7 @@ function listRoute(server: Server, deps: DealDeps): void {
         querystring: exactly({
           ...pageQuery,
           state: Type.Optional(Type.Union(dealStates.map((state) => Type.Literal(state)))),
-          provider: Type.Optional(Type.String({ pattern: '^f0[0-9]+$' })),
+          provider: Type.Optional(Type.String({ pattern: '^[ft]0[0-9]{1,18}$' })),
           expiring: Type.Optional(
             Type.String({ maxLength: 20, description: 'active deals that end within this time, such as 45d' }),
           ),
@@ -98,7 +101,7 @@ function listRoute(server: Server, deps: DealDeps): void {
         limit,
         ...after,
         ...(state === undefined ? {} : { state }),
-        ...(provider === undefined ? {} : { provider }),
+        ...(provider === undefined ? {} : { provider: parseProviderId(provider) }),
         ...(expiring === undefined ? {} : { endsBy: endsBy(deps, expiring) }),
       };
       const deals = await listDeals(deps.kysely, filter);
@@ -172,14 +175,20 @@ function actRoute(
   );
 }
 
+/** No deal runs longer. */
+const MAX_EXPIRING_MS = MAX_DEAL_DURATION_EPOCHS * EPOCH_SECONDS * 1_000;
+
 /** The epoch that lies so far ahead of now. */
 function endsBy(deps: DealDeps, expiring: string): number {
   const { genesisSeconds } = knownNetwork(deps);
+  let waitMs: number;
   try {
-    return epochAt(genesisSeconds, new Date(deps.clock.now().getTime() + parseDurationMs(expiring)));
+    waitMs = parseDurationMs(expiring);
   } catch (cause) {
     throw new BadInput('INVALID_REQUEST', `expiring: '${expiring}' is not a time such as 45d`, { cause });
   }
+  if (waitMs > MAX_EXPIRING_MS) throw new BadInput('INVALID_REQUEST', 'expiring: no deal runs longer than 1278d');
+  return epochAt(genesisSeconds, new Date(deps.clock.now().getTime() + waitMs));
 }
 
 function listed(deal: ListedDeal, deps: DealDeps) {
@@ -201,10 +210,10 @@ function eventAnswer({ at, ...event }: DealEvent) {
 }
 
 function cursorOf(deal: ListedDeal | undefined): string | null {
-  return deal === undefined ? null : encodeCursor([deal.createdAt.toISOString(), deal.id]);
+  return deal === undefined ? null : encodeCursor([deal.createdAt.getTime().toString(), deal.id]);
 }
 
 function parseCursor(cursor: string): { createdAt: Date; id: string } {
-  const [at = '', id = ''] = decodeCursor(cursor, [/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, new RegExp(UUID)]);
-  return { createdAt: new Date(at), id };
+  const [at = '', id = ''] = decodeCursor(cursor, [/^\d{1,13}$/, new RegExp(UUID)]);
+  return { createdAt: new Date(Number(at)), id };
 }

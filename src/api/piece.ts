@@ -100,10 +100,11 @@ interface Answering {
 
 /** Sends the bytes, for as long as the client takes them; its connection counts as one of its provider meanwhile. */
 async function answer(reply: FastifyReply, { serving, served, deal }: Answering): Promise<void> {
-  const release = deal === undefined ? undefined : serving.limits.connect(deal.provider);
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
+  let release: (() => void) | undefined;
   try {
+    if (deal !== undefined) release = serving.limits.connect(deal.provider);
     const bytes =
       deal === undefined
         ? serveBytes(serving, served, gone.signal)
@@ -111,6 +112,10 @@ async function answer(reply: FastifyReply, { serving, served, deal }: Answering)
     const fault = await pour(reply, bytes, gone.signal);
     if (fault === undefined || gone.signal.aborted) return;
     serving.log.warn({ dealId: deal?.dealId, err: describeError(fault) }, 'piece.broken');
+  } catch (error) {
+    // Nothing has left yet: the answer is a refusal, and not a part of the piece that may be kept.
+    for (const name of ['etag', 'cache-control', 'content-range', 'content-length']) reply.removeHeader(name);
+    throw error;
   } finally {
     release?.();
   }

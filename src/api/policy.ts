@@ -6,6 +6,7 @@ import { showPolicy, type Policy } from '../deals/propose/policy.ts';
 import { findPolicy, replacePolicy } from '../deals/propose/policy-store.ts';
 import { BadInput } from '../errors.ts';
 import { actOf } from './auth.ts';
+import { MAX_REASON_CHARS } from './providers.ts';
 import { exactly, problem } from './schemas.ts';
 import type { Server } from './typed-server.ts';
 
@@ -24,7 +25,11 @@ const policySchema = exactly({ version: Type.Integer(), terms: Type.Record(Type.
 const changes = Type.Record(
   Type.String({ pattern: '^[a-z_]{1,40}$' }),
   Type.Union([Type.String({ maxLength: MAX_TERM_CHARS }), Type.Number(), Type.Boolean()]),
-  { minProperties: 1, maxProperties: MAX_TERMS, description: 'terms to change, by the names that GET /policy shows' },
+  {
+    minProperties: 1,
+    maxProperties: MAX_TERMS,
+    description: 'terms to change, by the names that GET /policy shows; and a reason',
+  },
 );
 
 export function policyRoutes(server: Server, deps: PolicyDeps): void {
@@ -37,12 +42,23 @@ export function policyRoutes(server: Server, deps: PolicyDeps): void {
     '/policy',
     { config: { access: ['ops'] }, schema: { body: changes, querystring, response } },
     async (request) => {
-      const pairs = Object.entries(request.body).map(([name, value]) => `${name}=${value}`);
+      const { reason, ...terms } = request.body;
+      const pairs = Object.entries(terms).map(([name, value]) => `${name}=${value}`);
+      if (pairs.length === 0) throw new BadInput('INVALID_REQUEST', 'give at least one term to change');
       const ifVersion = versionOf(request.headers['if-match']);
-      const change = { pairs, ifVersion, at: deps.clock.now(), ...actOf(request) };
+      const change = { pairs, ifVersion, at: deps.clock.now(), ...actOf(request, reasonOf(reason)) };
       return policyAnswer(await replacePolicy(deps.kysely, change));
     },
   );
+}
+
+/** `reason` among the terms is none of them: it says why, for the audit. */
+function reasonOf(given: string | number | boolean | undefined): string | undefined {
+  if (given === undefined) return undefined;
+  const text = String(given);
+  if (text.length > MAX_REASON_CHARS)
+    throw new BadInput('INVALID_REQUEST', `reason: give up to ${MAX_REASON_CHARS} characters`);
+  return text;
 }
 
 /** `If-Match: "7"`: only while version 7 is in force. */

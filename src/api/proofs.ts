@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { isKnownUpload, listPlacedRuns, type PlacedRun, type PlacedRunCursor } from '../aggregate/bytes/placed-runs.ts';
 import { findSealed } from '../aggregate/aggregate-rows.ts';
 import { listRunBlocks, proveRun, type ProveDeps, type RunProof } from '../aggregate/bytes/prove.ts';
-import { readStoredProof } from '../aggregate/keep/stored-proofs.ts';
+import { readStoredProof } from '../aggregate/keep/release/stored-proofs.ts';
 import { createGate, type Gate } from '../chain/gate.ts';
 import type { DB } from '../db/tables.ts';
 import { listPublicDeals } from '../deals/status/deal-list.ts';

@@ -66,7 +66,8 @@ const outcomeSchema = exactly({
 const shownSchema = exactly({ ...providerSchema.properties, outcomes: Type.Array(outcomeSchema) });
 
 /** Why, in the caller's words: for the audit. */
-export const reasonBody = Type.Optional(Type.String({ maxLength: 500 }));
+export const MAX_REASON_CHARS = 500;
+export const reasonBody = Type.Optional(Type.String({ maxLength: MAX_REASON_CHARS }));
 const label = Type.Optional(Type.String({ maxLength: 64 }));
 
 const providerId = Type.String({ pattern: '^[ft]0[0-9]{1,18}$', description: 'f01234, as on chain' });

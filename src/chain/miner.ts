@@ -25,10 +25,14 @@ const minerInfo = Type.Object({
   SectorSize: uint,
 });
 
-/** A provider may publish addresses of a kind we do not know; they must not hide the others. */
+/**
+ * A provider may publish addresses of a kind we do not know, or with control characters for a name, which no database or
+ * terminal takes: they must not hide the others.
+ */
 function decodeMultiaddr(base64: string): string[] {
   try {
-    return [multiaddr(Buffer.from(base64, 'base64')).toString()];
+    const text = multiaddr(Buffer.from(base64, 'base64')).toString();
+    return /\p{Cc}/u.test(text) ? [] : [text];
   } catch {
     return [];
   }

@@ -39,8 +39,16 @@ export function toJson(value: unknown): string {
   });
 }
 
+/** What a terminal would act on instead of showing it: a provider chooses its own words and names. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, ' ');
+}
+
 /** Rows as aligned columns, a header line first; nothing but a sentence when there are none. */
-export function table(rows: Record<string, string>[], empty: string): string {
+export function table(given: Record<string, string>[], empty: string): string {
+  const rows = given.map((row) =>
+    Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, printable(cell)])),
+  );
   const [first] = rows;
   if (first === undefined) return empty;
   const names = Object.keys(first);

@@ -4,10 +4,12 @@ import { abandonDeal, retryDeal } from '../deals/act-on-deal.ts';
 import { commandLineActor } from '../deals/audit.ts';
 import { listChoices, type StoredChoice } from '../deals/propose/choice-store.ts';
 import { findPolicy } from '../deals/propose/policy-store.ts';
+import { findDelivery, type Delivery } from '../deals/send/transfer-store.ts';
 import { BadInput, LadingError } from '../errors.ts';
 import { epochAt, epochTime } from '../filecoin/epoch.ts';
+import { MAX_DEAL_DURATION_EPOCHS } from '../filecoin/limits.ts';
 import { EPOCH_SECONDS } from '../filecoin/networks.ts';
-import { parseDurationMs } from '../filecoin/units.ts';
+import { formatBytes, formatDuration, parseDurationMs } from '../filecoin/units.ts';
 import type { Io } from '../terminal.ts';
 import { findDeal, listDealEvents, listDeals, type ListedDeal } from '../deals/status/deal-list.ts';
 import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
@@ -57,7 +59,8 @@ async function readShown(io: Io, id: string) {
     const { kysely } = database;
     const found = await find(database, id);
     const choices = await listChoices(kysely, found.aggregateId, { limit: CHOICES_SHOWN });
-    return { ...found, events: await listDealEvents(kysely, id), choices };
+    const delivery = await findDelivery(kysely, id);
+    return { ...found, events: await listDealEvents(kysely, id), choices, delivery };
   });
 }
 
@@ -74,6 +77,21 @@ function choiceRows({ at, chosen, refused }: StoredChoice): Record<string, strin
   ];
 }
 
+/** What its provider fetched, and what it says: neither makes it a deal. */
+function deliveryRows(delivery: Delivery | undefined): Record<string, string>[] {
+  const { transfer, said } = delivery ?? {};
+  if (transfer === undefined && said === undefined) return [];
+  return [
+    {
+      fetched: transfer === undefined ? '-' : formatBytes(transfer.servedBytes),
+      'of 64 MiB ranges': transfer === undefined ? '-' : `${transfer.servedRanges} of ${transfer.ranges}`,
+      moved: transfer?.movedAt.toISOString() ?? '-',
+      asked: said?.at.toISOString() ?? '-',
+      'its provider says': said?.status ?? '-',
+    },
+  ];
+}
+
 async function show(io: Io, id: string, json: boolean): Promise<string> {
   const shown = await readShown(io, id);
   if (json) return toJson(shown);
@@ -84,9 +102,12 @@ async function show(io: Io, id: string, json: boolean): Promise<string> {
     detail: [event.reasonCode, event.detail].filter(Boolean).join(': '),
   }));
   const choices = shown.choices.flatMap(choiceRows);
-  return [table([row(shown)], ''), table(events, 'nothing happened yet'), table(choices, 'no choice is kept')].join(
-    '\n\n',
-  );
+  return [
+    table([row(shown)], ''),
+    table(deliveryRows(shown.delivery), 'nothing of the piece was fetched, and its provider has said nothing'),
+    table(events, 'nothing happened yet'),
+    table(choices, 'no choice is kept'),
+  ].join('\n\n');
 }
 
 async function act(io: Io, id: string, given: { verb: 'retry' | 'abandon'; reason: string | undefined }) {
@@ -108,17 +129,28 @@ async function readGenesis({ kysely }: Pick<Database, 'kysely'>): Promise<number
   return Number(seconds);
 }
 
+/** No deal runs longer. */
+const MAX_WITHIN_MS = MAX_DEAL_DURATION_EPOCHS * EPOCH_SECONDS * 1_000;
+
+function parseWithin(text: string): number {
+  try {
+    const withinMs = parseDurationMs(text);
+    if (withinMs <= MAX_WITHIN_MS) return withinMs;
+  } catch (cause) {
+    throw new BadInput('USAGE', `--within: '${text}' is not a time such as 45d`, { cause });
+  }
+  throw new BadInput('USAGE', `--within: no deal runs longer than ${formatDuration(MAX_WITHIN_MS)}`);
+}
+
 /** Active deals by their end, soonest first. */
 async function listExpiring(io: Io, within: string | undefined) {
   return withDatabase(io, async (database) => {
     const { renewBeforeEpochs } = await findPolicy(database.kysely);
-    const withinMs = within === undefined ? renewBeforeEpochs * EPOCH_SECONDS * 1000 : parseDurationMs(within);
+    const withinMs = within === undefined ? renewBeforeEpochs * EPOCH_SECONDS * 1000 : parseWithin(within);
     const genesis = await readGenesis(database);
     const endsBy = epochAt(genesis, new Date(systemClock.now().getTime() + withinMs));
-    const deals = await listDeals(database.kysely, { endsBy, limit: LISTED });
-    return deals
-      .toSorted((a, b) => a.endEpoch - b.endEpoch)
-      .map((one) => ({ ...one, ends: epochTime(genesis, one.endEpoch) }));
+    const deals = await listDeals(database.kysely, { endsBy, soonestFirst: true, limit: LISTED });
+    return deals.map((one) => ({ ...one, ends: epochTime(genesis, one.endEpoch) }));
   });
 }
 

@@ -1,6 +1,10 @@
 import { scrubEverything } from '../aggregate/keep/scrub.ts';
+import { createChain } from '../chain/chain.ts';
+import { createRpc, type RpcEndpoint } from '../chain/rpc.ts';
 import { systemClock } from '../clock.ts';
 import { readConfig, type Config } from '../config.ts';
+import { commandLineActor } from '../deals/audit.ts';
+import { acceptChain } from '../deals/watch/accept-chain.ts';
 import { connect, type Database } from '../db/connect.ts';
 import { startEmbedded } from '../db/embedded.ts';
 import { findRunningEmbedded, hasEmbedded } from '../db/running-embedded.ts';
@@ -14,8 +18,13 @@ import type { ServiceStore } from '../storage/store.ts';
 import type { Io } from '../terminal.ts';
 import { jsonOption, parseCommand, type Command } from './command.ts';
 
-const usage = 'doctor [--scrub] [--json]';
-const options = { ...jsonOption, scrub: { type: 'boolean', default: false } } as const;
+const usage = 'doctor [--scrub] [--accept-chain HOST [--reason TEXT]] [--json]';
+const options = {
+  ...jsonOption,
+  scrub: { type: 'boolean', default: false },
+  'accept-chain': { type: 'string' },
+  reason: { type: 'string' },
+} as const;
 const log = createLog('warn');
 
 export const doctor: Command = {
@@ -34,6 +43,10 @@ export const doctor: Command = {
       findings.push(...(await scrub({ database, store, io })));
     }
     const { signal } = io;
+    const host = values['accept-chain'];
+    if (host !== undefined && database !== undefined) {
+      findings.push(...(await accept({ config, database, host, reason: values.reason, signal })));
+    }
     findings.push(...(await diagnose({ config, clock: systemClock, signal, db: database?.kysely, store })));
     if (values.json) io.print(JSON.stringify({ ok: findings.every(({ ok }) => ok), findings }));
     else for (const finding of findings) print(io, finding);
@@ -71,6 +84,35 @@ async function openOwnDatabase(config: Config, io: Io, stack: AsyncDisposableSta
   }
   const embedded = stack.use(await startEmbedded({ dataDir, log, signal: io.signal }));
   return connect(embedded.url, { name: 'lading doctor', log });
+}
+
+interface AcceptInput {
+  config: Config;
+  database: Database;
+  host: string;
+  reason: string | undefined;
+  signal: AbortSignal;
+}
+
+/** The operator's word that the chain of this node is the right one, though it contradicts what was final. */
+async function accept({ config, database, host, reason, signal }: AcceptInput): Promise<Finding[]> {
+  return examine('chain.accept', 'give the host and port of a node of CHAIN_RPC_URL', async () => {
+    const endpoint = config.rpcEndpoints.find(({ url }) => new URL(url).host === host);
+    if (endpoint === undefined) throw new LadingError('NODE_UNKNOWN', `CHAIN_RPC_URL has no node at ${host}`);
+    using rpc = openRpc(endpoint);
+    const given = { db: database.kysely, chain: createChain(rpc.pool), at: systemClock.now() };
+    const { finding, above } = await acceptChain(given, { by: commandLineActor(), reason }, signal);
+    if (above === undefined) return [sound('chain.accept', `${host} contradicts nothing that was final`)];
+    const was = finding.kind === 'broken' ? finding.epoch : above;
+    return [
+      sound('chain.accept', `${host} is believed, not what was final at epoch ${was}: read again above ${above}`),
+    ];
+  });
+}
+
+function openRpc(endpoint: RpcEndpoint) {
+  const pool = createRpc({ endpoints: [endpoint] });
+  return { pool, [Symbol.dispose]: () => pool.close() };
 }
 
 interface ScrubInput {

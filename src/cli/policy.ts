@@ -1,12 +1,16 @@
 import { systemClock } from '../clock.ts';
 import { BadInput } from '../errors.ts';
 import { commandLineActor } from '../deals/audit.ts';
-import { showPolicy } from '../deals/propose/policy.ts';
+import { explainTerm, showPolicy } from '../deals/propose/policy.ts';
 import { findPolicy, replacePolicy } from '../deals/propose/policy-store.ts';
 import { jsonOption, parseCommand, positional, toJson, type Command } from './command.ts';
 import { withDatabase } from './database.ts';
 
 const usage = 'policy show | policy set NAME=VALUE… [--reason TEXT] [--json]';
+
+function line(name: string, value: string, meaning: string | undefined): string {
+  return `${name.padEnd(24)} ${value}${meaning === undefined ? '' : ` (${meaning})`}`;
+}
 
 export const policy: Command = {
   usage,
@@ -24,7 +28,7 @@ export const policy: Command = {
     });
     const shown = { version: String(found.version), ...showPolicy(found) };
     if (values.json) io.print(toJson(shown));
-    else for (const [name, value] of Object.entries(shown)) io.print(`${name.padEnd(24)} ${value}`);
+    else for (const [name, value] of Object.entries(shown)) io.print(line(name, value, explainTerm(found, name)));
     return 0;
   },
 };

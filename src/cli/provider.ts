@@ -11,7 +11,7 @@ import { actOnProvider, labelProvider, providerActs, type ProviderAct } from '..
 import { findProvider, listProviders, type Provider } from '../deals/providers/provider-store.ts';
 import { formatBytes } from '../filecoin/units.ts';
 import { wakeProposals } from '../wake-proposals.ts';
-import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
+import { jsonOption, parseCommand, positional, printable, table, toJson, type Command } from './command.ts';
 import type { Io } from '../terminal.ts';
 import { withDatabase, withJobs } from './database.ts';
 
@@ -103,7 +103,7 @@ function shownText(shown: Shown): string {
     failures: String(shown.failures),
     'rests until': shown.retryAt?.toISOString() ?? '-',
   };
-  const lines = Object.entries(facts).map(([name, value]) => `${name.padEnd(14)} ${value}`);
+  const lines = Object.entries(facts).map(([name, value]) => `${name.padEnd(14)} ${printable(value)}`);
   const outcomes = shown.outcomes.map(({ state, reasonCode, count, lastAt }) => ({
     state,
     reason: reasonCode ?? '-',

@@ -10,7 +10,7 @@ import { topUpMarket, type TopUpEnd } from '../deals/wallet/market-top-up.ts';
 import { openWallet } from '../deals/wallet/open-wallet.ts';
 import { openTopUpRecord } from '../deals/wallet/top-up-record.ts';
 import type { OpenWallet } from '../deals/wallet/wallet.ts';
-import { BadInput, LadingError } from '../errors.ts';
+import { BadInput, describeError, LadingError } from '../errors.ts';
 import { formatAddress, parseAddress } from '../filecoin/address.ts';
 import { networks } from '../filecoin/networks.ts';
 import { formatBytes, formatFil, parseFil } from '../filecoin/units.ts';
@@ -98,9 +98,18 @@ interface MarketAdd {
   json: boolean;
 }
 
+function readFil(name: string, text: string): bigint {
+  try {
+    return parseFil(text);
+  } catch (cause) {
+    const told = `${name}: ${describeError(cause)}`;
+    throw new BadInput('USAGE', `${told}: give plain decimals above zero, such as 1.5`, { cause });
+  }
+}
+
 function readAmount({ amount: text, max }: MarketAdd): bigint {
-  const [amount, limit] = [parseFil(text), parseFil(max)];
-  if (amount <= 0n) throw new BadInput('USAGE', `'${text}' FIL: give an amount above zero, such as 1.5`);
+  const [amount, limit] = [readFil('AMOUNT', text), readFil('--max', max)];
+  if (amount <= 0n) throw new BadInput('USAGE', `AMOUNT: '${text}' FIL: give an amount above zero, such as 1.5`);
   if (amount <= limit) return amount;
   throw new BadInput(
     'TOP_UP_LIMIT',

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { BadInput } from '../errors.ts';
+import { resolve } from 'node:path';
+import { BadInput, describeError } from '../errors.ts';
 import { readConfig } from '../config.ts';
 import { createWalletFile, importWalletFile } from '../deals/wallet/local-wallet.ts';
 import type { Io } from '../terminal.ts';
@@ -27,12 +28,29 @@ async function readInput(io: Io): Promise<string> {
 }
 
 async function readExport(path: string): Promise<string> {
-  if ((await stat(path)).size > MAX_EXPORT_BYTES) throw tooLong();
-  return await readFile(path, 'utf8');
+  try {
+    if ((await stat(path)).size > MAX_EXPORT_BYTES) throw tooLong();
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    if (cause instanceof BadInput) throw cause;
+    throw new BadInput('WALLET_UNREADABLE', `--from ${path} cannot be read: ${describeError(cause)}`, { cause });
+  }
 }
 
 function tooLong(): BadInput {
   return new BadInput('WALLET_INVALID', 'that is too long for a wallet key');
+}
+
+/** How an export begins: `{`, or `{"` in hex. */
+const KEY_LIKE = /^\s*(\{|7b22)/i;
+
+/** What is no path goes into no message: those of the file system name the path. */
+function refuseKeys(words: readonly (string | undefined)[]): void {
+  if (!words.some((word) => word !== undefined && KEY_LIKE.test(word))) return;
+  throw new BadInput(
+    'USAGE',
+    'give the name of a file, not the key itself: it stands in the history of this shell now, so remove it there',
+  );
 }
 
 interface Written {
@@ -43,7 +61,7 @@ interface Written {
 
 function tellWritten(io: Io, { address, file, json }: Written): number {
   if (json) io.print(toJson({ address, type: address.startsWith('f3') ? 'bls' : 'secp256k1', file }));
-  else io.print(`${address}\nkey written to ${file} (mode 0600): keep a copy, and set WALLET=file:${file}`);
+  else io.print(`${address}\nkey written to ${file} (mode 0600): keep a copy, and set WALLET=file:${resolve(file)}`);
   return 0;
 }
 
@@ -69,6 +87,7 @@ export const wallet: Command = {
   async run(args, io) {
     const { values, positionals } = parseCommand(args, usage, options);
     const { json, bls, from, max, yes } = values;
+    refuseKeys([...positionals, from]);
     const word = (at: number, name: string) => positional({ positionals, usage }, at, name);
     switch (word(0, 'new, import, address, balance or market-add')) {
       case 'new': {

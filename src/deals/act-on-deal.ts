@@ -4,9 +4,11 @@ import type { DB, DealState } from '../db/tables.ts';
 import { LadingError } from '../errors.ts';
 import type { Jobs } from '../jobs.ts';
 import { writeAudit, type Act } from './audit.ts';
-import { isOver } from './deal-states.ts';
+import { isOnChain, isOver } from './deal-states.ts';
 import { moveDeal } from './move-deal.ts';
+import { leaseEnd } from './send/attempt-lease.ts';
 import { callOff } from './send/call-off.ts';
+import { storableText } from './send/storable-text.ts';
 
 interface ActDeps {
   db: Kysely<DB>;
@@ -35,7 +37,13 @@ async function holdDeal(trx: Kysely<DB>, id: string): Promise<HeldDeal> {
 async function wake(trx: Kysely<DB>, jobs: Jobs, { id, state, aggregateId }: HeldDeal, now: Date): Promise<void> {
   if (isOver(state)) return jobs.send(trx, 'propose', { aggregateId: aggregateId.toString() });
   if (state === 'signed' || state === 'sent') {
-    await trx.updateTable('deals').set({ next_attempt_at: now }).where('id', '=', id).execute();
+    // One that is due within a lease's time may be out just now, and comes about by itself.
+    await trx
+      .updateTable('deals')
+      .set({ next_attempt_at: now })
+      .where('id', '=', id)
+      .where('next_attempt_at', '>', leaseEnd(now))
+      .execute();
     return jobs.send(trx, 'send', { dealId: id });
   }
   if (state === 'accepted') {
@@ -65,7 +73,7 @@ export async function retryDeal({ db, jobs, clock }: ActDeps, id: string, { by, 
  */
 export async function abandonDeal(deps: ActDeps, id: string, { by, reason }: Act): Promise<void> {
   const at = deps.clock.now();
-  const text = `given up by ${by}${reason === undefined ? '' : `: ${reason}`}`;
+  const text = storableText(`given up by ${by}${reason === undefined ? '' : `: ${reason}`}`);
   const audit = (state: DealState) => (trx: Kysely<DB>) =>
     writeAudit(trx, { actor: by, action: 'deal.abandon', subject: id, reason, detail: { state }, at });
   const state = await deps.db.transaction().execute(async (trx) => {
@@ -79,8 +87,11 @@ export async function abandonDeal(deps: ActDeps, id: string, { by, reason }: Act
   if (state === undefined) return;
   const byHand = { text, alongside: audit('accepted') };
   if (state === 'accepted' && (await callOff({ ...deps, random: () => 0 }, id, byHand))) return;
-  throw new LadingError(
-    'DEAL_NOT_OPEN',
-    `deal ${id} is ${state}, and cannot be given up: its provider may still publish it, so the chain has to end it`,
-  );
+  throw new LadingError('DEAL_NOT_OPEN', `deal ${id} is ${state}, and cannot be given up: ${whyKept(state)}`);
+}
+
+function whyKept(state: DealState): string {
+  if (isOver(state)) return 'it has ended already';
+  if (isOnChain(state)) return 'the chain has it, and ends it';
+  return 'its provider may still publish it, so the chain has to end it';
 }

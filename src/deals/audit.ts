@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import type { Kysely } from 'kysely';
 import type { DB, Json } from '../db/tables.ts';
+import { storableText } from './send/storable-text.ts';
 
 /** Who acts, and why when they say so. `name` is a token's name, or `cli:<user of the operating system>`. */
 export interface Act {
@@ -21,7 +22,8 @@ export interface AuditEntry {
 
 /** Writes down an act of a person. In the transaction of the act, so that there is neither without the other. */
 export async function writeAudit(trx: Kysely<DB>, entry: AuditEntry): Promise<void> {
-  const { actor, action, subject, reason = null, detail = null, at } = entry;
+  const { actor, action, subject, detail = null, at } = entry;
+  const reason = entry.reason === undefined ? null : storableText(entry.reason);
   await trx
     .insertInto('audit')
     .values({ at, actor, action, subject, reason, detail: detail === null ? null : JSON.stringify(detail) })

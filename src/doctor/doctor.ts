@@ -9,6 +9,7 @@ import { openWallet } from '../deals/wallet/open-wallet.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { checkEndpoint, checkWallet } from './check-chain.ts';
 import { checkDatabase, checkStuck } from './check-database.ts';
+import { checkDifferences, checkFinality } from './check-finality.ts';
 import { checkPublicUrl } from './check-public-url.ts';
 import { checkDamage, checkRoom, checkStore } from './check-store.ts';
 import { examine, sound, type Finding } from './finding.ts';
@@ -48,8 +49,10 @@ async function checkMoneyAndChain({ config, clock, signal, db }: Omit<DoctorInpu
   });
   for (const { name, chain } of chains) {
     findings.push(...(await checkEndpoint({ name, chain, network, now: clock.now(), signal })));
+    if (db !== undefined) findings.push(...(await checkFinality({ name, chain, db }, signal)));
   }
   if (chains.length === 0) findings.push(sound('chain', 'none is configured (CHAIN_RPC_URL): nothing is proposed'));
+  if (db !== undefined) findings.push(...(await checkDifferences(db)));
   const { wallet } = config;
   if (wallet === undefined) return [...findings, sound('wallet', 'none is configured (WALLET): nothing is proposed')];
   const found = await examine('wallet', 'see that WALLET names a key file of mode 0600, or lotus:ADDRESS', async () => {

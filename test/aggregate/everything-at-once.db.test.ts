@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { releaseAll } from '../../src/aggregate/keep/release.ts';
+import { releaseAll } from '../../src/aggregate/keep/release/release.ts';
 import { letGo } from '../../src/aggregate/keep/let-go.ts';
 import { endOwnership } from '../../src/aggregate/keep/remove-upload.ts';
 import { sweepOrphans } from '../../src/aggregate/keep/sweep-orphans.ts';

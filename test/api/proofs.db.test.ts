@@ -4,7 +4,7 @@ import { CID } from 'multiformats/cid';
 import { sha256 } from 'multiformats/hashes/sha2';
 import { describe, expect, test } from 'vitest';
 import { findSealed } from '../../src/aggregate/aggregate-rows.ts';
-import { writeProofs } from '../../src/aggregate/keep/write-proofs.ts';
+import { writeProofs } from '../../src/aggregate/keep/release/write-proofs.ts';
 import { prefersDagCbor } from '../../src/api/proofs.ts';
 import type { InclusionProof } from '../../src/filecoin/inclusion-proof.ts';
 import type { LocalStore } from '../../src/storage/local-store.ts';

@@ -172,3 +172,37 @@ test('a session prefers the node that has actor events', async () => {
   await expect(ask(session, 'GetActorEventsRaw')).rejects.toThrow('module disabled');
   expect((await rpc.session(signal)).host).toBe(hosts[1]);
 });
+
+/** A node of a chain whose tipsets are named by the fork that it is on. */
+const nodeOn =
+  (fork: string, height: number, from = 0): Respond =>
+  ({ method, params }, response) => {
+    const at = method === 'Filecoin.ChainHead' ? height : Number(params[0]);
+    const Cids = [{ '/': `bafy${at > from ? fork : ''}${at}` }];
+    sendResult(response, { Cids, Blocks: [{ Timestamp: 7 }], Height: at });
+  };
+
+test('a session names its witnesses, and goes to one of them when its node is distrusted, for an hour', async () => {
+  const nodes = Array.from({ length: 3 }, () => nodeOn('', 100));
+  const { rpc, hosts, time } = await poolOf(nodes);
+  const pool = createChainPool(rpc);
+  const nodesOf = async () => {
+    const { node, witnesses } = await pool.session(signal);
+    return [node, ...witnesses.map((one) => one.node)];
+  };
+  expect(await nodesOf()).toEqual(hosts);
+  (await pool.session(signal)).distrust();
+  const [liar, ...honest] = hosts;
+  expect(await nodesOf()).toEqual([...honest, liar]);
+  time.ms += 3_600_001;
+  expect(await nodesOf()).toEqual(hosts);
+});
+
+test('a node a few epochs behind, on a fork at the height that it would be read of, is passed over', async () => {
+  // Above 94 the others have another chain since; the heads are compared no deeper than reads are taken.
+  const { rpc, hosts } = await poolOf([nodeOn('old', 101, 94), nodeOn('new', 104, 94), nodeOn('new', 104, 94)]);
+  const pool = createChainPool(rpc);
+  expect((await pool.session(signal, 5)).node).toBe(hosts[1]);
+  // At 91 all of them agree still, and there the first is read as well as any.
+  expect((await pool.session(signal, 10)).node).toBe(hosts[0]);
+});

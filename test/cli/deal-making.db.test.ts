@@ -5,6 +5,7 @@ import { deal } from '../../src/cli/deal.ts';
 import { policy } from '../../src/cli/policy.ts';
 import { provider } from '../../src/cli/provider.ts';
 import { systemClock } from '../../src/clock.ts';
+import { beginRange } from '../../src/deals/send/transfer-store.ts';
 import { listAudit } from '../../src/deals/audit.ts';
 import { setAsk } from '../../src/deals/providers/provider-store.ts';
 import { startJobs } from '../../src/jobs.ts';
@@ -72,6 +73,14 @@ test('deals are shown with what was decided, tried again, given up, and listed b
   expect(await line.run(deal, `retry ${signed}`)).toContain('signed');
   expect(await line.run(deal, `abandon ${signed} --reason typo`)).toContain('abandoned');
   await expect(line.run(deal, `abandon ${active}`)).rejects.toThrow(/cannot be given up/);
+  const at = new Date('2026-03-01T00:00:00Z');
+  await line.kysely
+    .updateTable('deals')
+    .set({ said_status: 'a\u001b[2Jb', said_at: at })
+    .where('id', '=', active)
+    .execute();
+  await beginRange(line.kysely, { dealId: active, range: 0, ranges: 1 }, at);
+  expect(await line.run(deal, `show ${active}`)).toMatch(/0 B +1 of 1 +2026-03-01T00:00:00.000Z +2026.* a \[2Jb/);
   expect(await line.run(deal, `show ${signed}`)).toMatch(
     /signed → abandoned.*given up by cli:.*: typo[^]*no choice is kept/,
   );
@@ -85,4 +94,6 @@ test('deals are shown with what was decided, tried again, given up, and listed b
     .execute();
   expect(await line.run(deal, 'expiring')).toContain(active);
   expect(await line.run(deal, 'expiring --within 19d')).toBe('no deal ends within that time');
+  for (const odd of ['soon', '99999999999d', '1279d'])
+    await expect(line.run(deal, `expiring --within ${odd}`)).rejects.toMatchObject({ code: 'USAGE' });
 });

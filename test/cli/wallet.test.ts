@@ -1,7 +1,8 @@
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { wallet } from '../../src/cli/wallet.ts';
 import { createDevnetChain, type DevnetChain } from '../../src/devnet/devnet-chain.ts';
@@ -84,6 +85,42 @@ it('shows what the address has, and that it has nothing yet', async () => {
     free: (100n * FIL).toString(),
     datacapBytes: 2 ** 40,
   });
+});
+
+it.each(['', 'abc', '1e3', '1,5', '.5', '0', '0x10', '1.0000000000000000001', '9'.repeat(99)])(
+  'says how an amount is meant, and not where it failed: %s',
+  async (text) => {
+    await expect(run(['market-add', text, '--yes'])).rejects.toThrow(fault('USAGE', /^AMOUNT: .*such as 1\.5/));
+    if (text !== '0')
+      await expect(run(['market-add', '1', '--max', text])).rejects.toThrow(fault('USAGE', /^--max: .*such as 1\.5/));
+  },
+);
+
+it('says that there is no export where it was told to look', async () => {
+  const importing = run(['import', join(folder, 'y'), '--from', join(folder, 'nosuch')]);
+  await expect(importing).rejects.toThrow(fault('WALLET_UNREADABLE', /nosuch/));
+  await expect(run(['import', join(folder, 'y'), '--from', folder])).rejects.toThrow(fault('WALLET_UNREADABLE', /./));
+});
+
+it('never repeats a key that was given where a file belongs', async () => {
+  const json = Buffer.from(exported, 'hex').toString('utf8');
+  for (const args of [
+    ['import', join(folder, 'z'), '--from', exported],
+    ['import', join(folder, 'z'), '--from', json],
+    ['import', exported],
+    ['new', exported.toUpperCase()],
+    ['import', join(folder, 'z'), exported],
+  ]) {
+    const error: unknown = await run(args, typed('')).catch((thrown: unknown) => thrown);
+    expect(error).toEqual(fault('USAGE', /not the key itself/));
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toMatch(/7b22|PrivateKey/i);
+  }
+});
+
+it('names the new key by a path that holds wherever the service starts', async () => {
+  const file = join(relative(process.cwd(), folder), 'relative.key');
+  const { printed } = await run(['new', file]);
+  expect(printed).toContain(`WALLET=file:${join(folder, 'relative.key')}`);
 });
 
 it('adds to the market balance when told to, within the limit', async () => {

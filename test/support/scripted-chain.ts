@@ -79,9 +79,11 @@ export class ScriptedChain {
   tipset(height: number) {
     let at = height;
     while (this.#empty.has(at)) at -= 1;
+    let parent = at - 1;
+    while (this.#empty.has(parent)) parent -= 1;
     return {
       Cids: this.key(at).map((cid) => ({ '/': cid })),
-      Blocks: [{ Timestamp: GENESIS_SECONDS + 30 * at }],
+      Blocks: [{ Timestamp: GENESIS_SECONDS + 30 * at, Parents: this.key(parent).map((cid) => ({ '/': cid })) }],
       Height: at,
     };
   }

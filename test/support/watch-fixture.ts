@@ -240,6 +240,7 @@ export async function watchFixture(chain: ScriptedChain) {
     chain,
     differences: () => watched.kysely.selectFrom('chain_differences').selectAll().orderBy('id').execute(),
     requests: server.requests,
+    rpcUrl: server.url,
     /** The chain grows, and is watched. */
     async grow(epochs: number) {
       chain.head += epochs;

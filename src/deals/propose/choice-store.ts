@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { DB, Json } from '../../db/tables.ts';
+import { storableText } from '../send/storable-text.ts';
 import type { Choice, Chosen } from './choose.ts';
 import type { Refusal } from './rule-out.ts';
 
@@ -38,7 +39,8 @@ export async function noteChoice(trx: Kysely<DB>, choice: NewChoice): Promise<vo
       at,
       policy_version: policyVersion,
       chosen: JSON.stringify(chosen),
-      refused: JSON.stringify(refused),
+      // A reason may hold a provider's own words.
+      refused: JSON.stringify(refused.map((refusal) => ({ ...refusal, reason: storableText(refusal.reason) }))),
     })
     .execute();
 }

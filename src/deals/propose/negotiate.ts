@@ -10,7 +10,7 @@ import type { AskAnswer, Transport } from '../transport/transport.ts';
 import { choose, type Choice } from './choose.ts';
 import type { ProviderFacts } from './facts-store.ts';
 import type { Want } from './filling.ts';
-import { freshAsk } from './judge-ask.ts';
+import { absurdity, freshAsk, toStoredAsk } from './judge-ask.ts';
 import type { Policy } from './policy.ts';
 import type { Why } from './rule-out.ts';
 
@@ -81,9 +81,11 @@ async function askTerms(
     await setAsk(deps.db, id, undefined);
     return { ask: undefined };
   }
-  const { miner, ...terms } = answer.ask;
+  const { miner } = answer.ask;
   if (miner !== id) return { code: 'ask', reason: `its ask is for another provider, ${miner}` };
-  const ask = { ...terms, at };
+  const absurd = absurdity(answer.ask);
+  if (absurd !== undefined) return { code: 'ask', reason: absurd };
+  const ask = toStoredAsk(answer.ask, at);
   await setAsk(deps.db, id, ask);
   return { ask };
 }

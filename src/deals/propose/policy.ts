@@ -1,7 +1,7 @@
 import { BadInput } from '../../errors.ts';
 import { EPOCH_SECONDS } from '../../filecoin/networks.ts';
 import { MAX_DEAL_DURATION_EPOCHS, MIN_DEAL_DURATION_EPOCHS } from '../../filecoin/limits.ts';
-import { parseBytes, parseDurationMs } from '../../filecoin/units.ts';
+import { formatBytes, formatDuration, parseBytes, parseDurationMs } from '../../filecoin/units.ts';
 
 /** What we want of a deal. Prices are attoFIL per GiB per epoch. */
 export interface PolicyTerms {
@@ -63,9 +63,9 @@ const fields: Record<string, Field> = {
   max_verified_price: { key: 'maxVerifiedPrice', parse: price },
   duration: {
     key: 'durationEpochs',
-    parse: (text) => wholeBetween(epochs(text), MIN_DEAL_DURATION_EPOCHS, MAX_DEAL_DURATION_EPOCHS),
+    parse: (text) => epochsBetween(text, MIN_DEAL_DURATION_EPOCHS, MAX_DEAL_DURATION_EPOCHS),
   },
-  start_delay: { key: 'startDelayEpochs', parse: (text) => wholeBetween(epochs(text), 1, MAX_START_DELAY_EPOCHS) },
+  start_delay: { key: 'startDelayEpochs', parse: (text) => epochsBetween(text, 1, MAX_START_DELAY_EPOCHS) },
   fast_retrieval: { key: 'fastRetrieval', parse: yesOrNo },
   max_per_org: { key: 'maxPerOrg', parse: orNone((text) => wholeBetween(text, 1, MAX_REPLICAS)) },
   max_per_region: { key: 'maxPerRegion', parse: orNone((text) => wholeBetween(text, 1, MAX_REPLICAS)) },
@@ -73,7 +73,7 @@ const fields: Record<string, Field> = {
   deny_providers: { key: 'denyProviders', parse: providerList },
   max_in_flight: { key: 'maxInFlightBytes', parse: orNone(someBytes) },
   max_proposals_per_hour: { key: 'maxProposalsPerHour', parse: orNone((text) => wholeBetween(text, 1, MAX_INTEGER)) },
-  renew_before: { key: 'renewBeforeEpochs', parse: (text) => wholeBetween(epochs(text), 0, MAX_RENEW_BEFORE_EPOCHS) },
+  renew_before: { key: 'renewBeforeEpochs', parse: (text) => epochsBetween(text, 0, MAX_RENEW_BEFORE_EPOCHS) },
   call_off_after: {
     key: 'callOffAfterSeconds',
     parse: (text) => wholeBetween(seconds(text), MIN_CALL_OFF_SECONDS, MAX_CALL_OFF_SECONDS),
@@ -125,9 +125,14 @@ function price(text: string): bigint {
   return BigInt(text);
 }
 
-/** Epochs as a number, or a time such as `510d`, as a whole number of epochs in decimal digits. */
-function epochs(text: string): string {
-  return /^\d+$/.test(text) ? text : String(Math.round(parseDurationMs(text) / (EPOCH_SECONDS * 1000)));
+const EPOCH_MS = EPOCH_SECONDS * 1_000;
+
+/** Epochs as a number, or a time such as `510d`. */
+function epochsBetween(text: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Math.round(parseDurationMs(text) / EPOCH_MS);
+  if (value >= min && value <= max) return value;
+  const times = `${formatDuration(min * EPOCH_MS)} to ${formatDuration(max * EPOCH_MS)}`;
+  throw new Error(`must be from ${min} to ${max} epochs (${times})`);
 }
 
 /** Seconds as a number, or a time such as `6h`. */
@@ -182,6 +187,28 @@ function show(value: PolicyTerms[keyof PolicyTerms]): string {
 /** The terms by the names that `policy set` takes, each as text. */
 export function showPolicy(terms: PolicyTerms): Record<string, string> {
   return Object.fromEntries(Object.entries(fields).map(([name, { key }]) => [name, show(terms[key])]));
+}
+
+/** What a term means in units that people know; undefined where its value says all there is. */
+export function explainTerm(terms: PolicyTerms, name: string): string | undefined {
+  const span = (epochs: number) => `epochs: ${formatDuration(epochs * EPOCH_MS)}`;
+  switch (name) {
+    case 'max_price':
+    case 'max_verified_price':
+      return 'attoFIL per GiB and epoch';
+    case 'duration':
+      return span(terms.durationEpochs);
+    case 'start_delay':
+      return span(terms.startDelayEpochs);
+    case 'renew_before':
+      return terms.renewBeforeEpochs === 0 ? 'no deal is renewed' : span(terms.renewBeforeEpochs);
+    case 'call_off_after':
+      return `seconds: ${formatDuration(terms.callOffAfterSeconds * 1_000)}`;
+    case 'max_in_flight':
+      return terms.maxInFlightBytes === undefined ? undefined : `bytes: ${formatBytes(terms.maxInFlightBytes)}`;
+    default:
+      return undefined;
+  }
 }
 
 /** The highest price we pay: attoFIL per GiB per epoch. */

@@ -61,6 +61,9 @@ const REFUSAL_REST_MS: Record<RefusalClass, number> = {
 /** After this many refusals in a day the provider is left alone with this aggregate: its words did not mean what we read. */
 const MAX_REFUSALS_A_DAY = 3;
 const DAY_MS = 24 * 3_600_000;
+/** A start that the policy made, or that came of a proposal sent late: if a fresh one is no better, it is the policy's. */
+const START_REFUSALS: ReadonlySet<string | undefined> = new Set(['start_too_soon', 'start_too_late']);
+const MAX_START_REFUSALS_A_DAY = 2;
 
 /** Why a provider is asked for nothing at all now, whatever the aggregate; undefined when it may be. */
 export function refusesAll(candidate: Candidate, policy: Policy, now: Date): Why | undefined {
@@ -133,6 +136,12 @@ export function refusesHistory({ past, policyVersion, now, renewing }: History):
   if (resting !== undefined)
     return { code: 'refused_before', reason: `it refused this aggregate: ${resting.refusalCode}` };
   const recent = refusals.filter((deal) => ageMs(deal) < DAY_MS);
+  const starts = recent.filter(({ refusalCode }) => START_REFUSALS.has(refusalCode));
+  if (starts.length >= MAX_START_REFUSALS_A_DAY)
+    return {
+      code: 'refused_before',
+      reason: `the policy's start_delay does not suit it: ${starts.at(-1)?.refusalCode}`,
+    };
   if (recent.length < MAX_REFUSALS_A_DAY) return undefined;
   return { code: 'refused_before', reason: `it refused this aggregate ${recent.length} times within a day` };
 }

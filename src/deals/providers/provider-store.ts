@@ -1,5 +1,6 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
 import type { AddressSource, DB, Providers, ProviderState } from '../../db/tables.ts';
+import { storableText } from '../send/storable-text.ts';
 import type { Via } from '../transport/transport.ts';
 
 /** What a provider asked for when it was last asked. Prices are attoFIL per GiB per epoch, sizes padded bytes. */
@@ -181,7 +182,11 @@ export async function setResolved(db: Kysely<DB>, id: string, seen: ResolvedProv
 
 /** Keeps why resolving failed; what was known before stays in use. */
 export async function setResolveError(db: Kysely<DB>, id: string, error: string): Promise<void> {
-  await db.updateTable('providers').set({ resolve_error: error }).where('id', '=', id).execute();
+  await db
+    .updateTable('providers')
+    .set({ resolve_error: storableText(error) })
+    .where('id', '=', id)
+    .execute();
 }
 
 /** Has the provider's addresses read again before it is dialed next. */
@@ -189,11 +194,11 @@ export async function setStale(db: Kysely<DB>, id: string): Promise<void> {
   await db.updateTable('providers').set({ resolved_at: null }).where('id', '=', id).execute();
 }
 
-/** One failure more, and no question to this provider before `retryAt`. */
+/** One failure more, and no question to this provider before `retryAt`, nor before an earlier failure has it rest. */
 export async function noteFailure(db: Kysely<DB>, id: string, retryAt: Date): Promise<void> {
   await db
     .updateTable('providers')
-    .set((eb) => ({ failures: eb('failures', '+', 1), retry_at: retryAt }))
+    .set((eb) => ({ failures: eb('failures', '+', 1), retry_at: sql`greatest(retry_at, ${retryAt}::timestamptz)` }))
     .where('id', '=', id)
     .execute();
 }

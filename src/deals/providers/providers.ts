@@ -7,6 +7,7 @@ import type { DB } from '../../db/tables.ts';
 import { BadInput, describeError } from '../../errors.ts';
 import { formatAddress, parseAddress } from '../../filecoin/address.ts';
 import { writeAudit, type Act } from '../audit.ts';
+import { storableText } from '../send/storable-text.ts';
 import { parseLabels } from './change-provider.ts';
 import { findProvider, insertProvider, setResolved, setResolveError, type Provider } from './provider-store.ts';
 
@@ -49,6 +50,9 @@ export function parseManualAddress(peerId: string | undefined, multiaddrs: strin
       'give a peer id and at least one multiaddr, or neither: then the chain is asked',
     );
   }
+  const odd = multiaddrs.find((text) => /\p{Cc}/u.test(text));
+  if (odd !== undefined)
+    throw new BadInput('PROVIDER_INVALID', `a multiaddr has control characters in it: ${storableText(odd)}`);
   try {
     return {
       peerId: peerIdFromString(peerId).toString(),

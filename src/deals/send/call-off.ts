@@ -6,6 +6,7 @@ import type { Log } from '../../log.ts';
 import { moveDeal } from '../move-deal.ts';
 import { noteFailure } from '../providers/provider-store.ts';
 import { backOffMs, PROVIDER_BACK_OFF } from './back-off.ts';
+import { HAS_BYTES } from './status-store.ts';
 import { SERVED_RANGE_BYTES } from './transfer-store.ts';
 
 export interface CallOffDeps {
@@ -19,9 +20,6 @@ export interface CallOffDeps {
 
 /** Looked at in one round; the next one comes a minute later. */
 const ROUND = 200;
-
-/** Words of Boost for a deal whose bytes it has. It says so by itself: good enough to leave the deal alone. */
-const HAS_BYTES = ['Transferred', 'Published', 'PublishConfirmed', 'AddedPiece', 'IndexedAndAnnounced', 'Sealed'];
 
 interface Stalled {
   id: string;

@@ -10,6 +10,7 @@ import { backOffMs, PROVIDER_BACK_OFF, PROVIDER_REST_MS, RESEND_BACK_OFF } from 
 import { dealParams } from './deal-params.ts';
 import { decideAnswer, decideStatus, decideUnreached, type Attempted, type SettleStep } from './decide-answer.ts';
 import type { PieceTokens } from './piece-token.ts';
+import { ProviderTurns } from './provider-turns.ts';
 import { noteFailure, noteSuccess, setStale, type Provider } from '../providers/provider-store.ts';
 import { askStatus, noteHeard, readProvider, targetOf } from './reach-provider.ts';
 import {
@@ -39,6 +40,8 @@ export interface SendDeps {
   /** Uniform in [0, 1). */
   random: () => number;
   log: Log;
+  /** Of all that one process sends; without it every proposal goes at once. */
+  turns?: ProviderTurns;
 }
 
 export type SendOutcome =
@@ -46,7 +49,7 @@ export type SendOutcome =
   | 'past-start'
   | 'called-off'
   | 'overtaken'
-  /** Another attempt is out, or the next one is not due: a job comes back then. */
+  /** Another attempt is out, the next one is not due, or its provider has others to answer: a job comes back then. */
   | 'held'
   | 'accepted'
   | 'rejected'
@@ -151,11 +154,21 @@ function report(log: Log, deal: DealToSend, step: SettleStep): void {
 export async function sendDeal(deps: SendDeps, dealId: string, signal: AbortSignal): Promise<SendOutcome> {
   const deal = await findDealToSend(deps.db, dealId);
   if (deal === undefined || (deal.state !== 'signed' && deal.state !== 'sent')) return 'nothing-to-do';
-  if (deal.nextAttemptAt !== undefined && isHeld(deal.nextAttemptAt, deps.clock.now())) {
-    const startAfter = deal.nextAttemptAt;
-    await deps.db.transaction().execute((trx) => deps.jobs.send(trx, 'send', { dealId }, { startAfter }));
-    return 'held';
-  }
+  if (deal.nextAttemptAt !== undefined && isHeld(deal.nextAttemptAt, deps.clock.now()))
+    return await holdUntil(deps, dealId, deal.nextAttemptAt);
+  const waitMs = deps.turns?.waitMs(deal.provider) ?? 0;
+  if (waitMs > 0) return await holdUntil(deps, dealId, new Date(deps.clock.now().getTime() + waitMs));
+  const send = () => sendDue(deps, deal, signal);
+  return await (deps.turns?.during(deal.provider, send) ?? send());
+}
+
+async function holdUntil({ db, jobs }: SendDeps, dealId: string, startAfter: Date): Promise<SendOutcome> {
+  await db.transaction().execute((trx) => jobs.send(trx, 'send', { dealId }, { startAfter }));
+  return 'held';
+}
+
+async function sendDue(deps: SendDeps, deal: DealToSend, signal: AbortSignal): Promise<SendOutcome> {
+  const dealId = deal.id;
   if ((await deps.chain.head(signal)).height >= deal.startEpoch) {
     await restPastStart(deps.db, dealId, new Date(deps.clock.now().getTime() + PAST_START_REST_MS));
     return 'past-start';
@@ -179,7 +192,8 @@ export async function sendDeal(deps: SendDeps, dealId: string, signal: AbortSign
 }
 
 /** The handler of queue 'send'. The batch is sent at once: one slow provider must not hold up the others. */
-export function createSendHandler(deps: SendDeps) {
+export function createSendHandler(given: SendDeps) {
+  const deps = { ...given, turns: new ProviderTurns(given.clock) };
   return async (jobs: { dealId: string }[], signal: AbortSignal): Promise<void> => {
     const ids = [...new Set(jobs.map(({ dealId }) => dealId))];
     const results = await Promise.allSettled(ids.map((dealId) => sendDeal(deps, dealId, signal)));

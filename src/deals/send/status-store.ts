@@ -45,17 +45,35 @@ export async function takeTurn(db: Kysely<DB>, deal: DealToAsk, nextAt: Date): P
   return numUpdatedRows > 0n;
 }
 
-/** Keeps the provider's words on the deal; a publish message that it named before stays until it names another. */
+/** Words of Boost for a deal whose bytes it has. It says so by itself: good enough to leave the deal alone. */
+export const HAS_BYTES = [
+  'Transferred',
+  'Published',
+  'PublishConfirmed',
+  'AddedPiece',
+  'IndexedAndAnnounced',
+  'Sealed',
+];
+
+/**
+ * Keeps the provider's words on the deal. A publish message that it named before stays until it names another; that it
+ * had the bytes stays for good, whatever it says later.
+ */
 export async function noteSaid(
   db: Kysely<DB>,
   id: string,
   said: { text: string; publishMessage: string | undefined; at: Date },
 ): Promise<void> {
   const { text, publishMessage, at } = said;
+  const words = storableText(text);
   await db
     .updateTable('deals')
     .set({
-      said_status: storableText(text),
+      said_status: sql<string>`case
+        when split_part(said_status, ':', 1) in (${sql.join(HAS_BYTES)})
+          and split_part(${words}::text, ':', 1) not in (${sql.join(HAS_BYTES)})
+        then split_part(said_status, ':', 1) || ': by now it says: ' || ${words}::text
+        else ${words}::text end`,
       said_at: at,
       ...(publishMessage !== undefined && { said_publish_message: storableText(publishMessage) }),
     })

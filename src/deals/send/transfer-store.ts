@@ -37,7 +37,11 @@ export async function beginRange(
       .insertInto('transfers')
       .values({ deal_id: dealId, served: first, served_bytes: 0n, begun_at: at, moved_at: at })
       .onConflict((conflict) =>
-        conflict.column('deal_id').doUpdateSet({ served: sql`set_bit(transfers.served, ${range}, 1)`, moved_at: at }),
+        conflict.column('deal_id').doUpdateSet({
+          served: sql`set_bit(transfers.served, ${range}, 1)`,
+          // The clock of another process may be ahead.
+          moved_at: sql<Date>`greatest(transfers.moved_at, ${at}::timestamptz)`,
+        }),
       )
       .execute();
     return true;

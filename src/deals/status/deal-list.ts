@@ -19,6 +19,8 @@ export interface DealFilter {
   provider?: string;
   /** Only active deals that end by this epoch. */
   endsBy?: number;
+  /** By their end, in place of the newest first. */
+  soonestFirst?: boolean;
   /** Only deals older than this one. */
   after?: { createdAt: Date; id: string };
   limit: number;
@@ -77,9 +79,9 @@ function toDeal(row: Row): ListedDeal {
   };
 }
 
-/** Deals in any state, newest first. */
+/** Deals in any state, newest first unless the filter says otherwise. */
 export async function listDeals(kysely: Kysely<DB>, filter: DealFilter): Promise<ListedDeal[]> {
-  const { state, provider, endsBy, after, limit } = filter;
+  const { state, provider, endsBy, soonestFirst = false, after, limit } = filter;
   const rows = await dealQuery(kysely)
     .$if(state !== undefined, (query) => query.where('d.state', '=', state ?? 'signed'))
     .$if(provider !== undefined, (query) => query.where('d.provider_id', '=', provider ?? ''))
@@ -89,6 +91,7 @@ export async function listDeals(kysely: Kysely<DB>, filter: DealFilter): Promise
     .$if(after !== undefined, (query) =>
       query.where(sql<boolean>`(d.created_at, d.id) < (${after?.createdAt}::timestamptz, ${after?.id}::uuid)`),
     )
+    .$if(soonestFirst, (query) => query.orderBy('d.end_epoch'))
     .orderBy('d.created_at', 'desc')
     .orderBy('d.id', 'desc')
     .limit(limit)

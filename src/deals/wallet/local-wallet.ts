@@ -31,7 +31,9 @@ function localWallet(key: LotusKey): OpenWallet {
 }
 
 async function readKeyFile(file: FileHandle, path: string): Promise<string> {
-  const { mode, size } = await file.stat();
+  const stats = await file.stat();
+  if (!stats.isFile()) throw new LadingError('WALLET_INVALID', `${path} is not a file, so it is no wallet key`);
+  const { mode, size } = stats;
   if (process.platform !== 'win32' && (mode & GROUP_AND_WORLD) !== 0) {
     throw new LadingError(
       'WALLET_EXPOSED',
@@ -47,7 +49,8 @@ async function readKeyFile(file: FileHandle, path: string): Promise<string> {
 export async function openWalletFile(path: string): Promise<OpenWallet> {
   let text: string;
   try {
-    await using file = await open(path, constants.O_RDONLY);
+    // A pipe that nobody writes to would hold a start for ever.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     text = await readKeyFile(file, path);
   } catch (cause) {
     if (cause instanceof LadingError) throw cause;

@@ -98,6 +98,8 @@ class LotusWallet implements OpenWallet {
     try {
       signature = await walletSign(rpc, { address: this.#canonical, message }, NEVER);
     } catch (error) {
+      // It may have moved to another node: the next signature looks for it.
+      this.#holder = undefined;
       throw explained(error, host);
     }
     // A proposal under a wrong signature would be refused by every provider, and cost each of them our good name.

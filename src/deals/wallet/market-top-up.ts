@@ -79,39 +79,67 @@ async function compose({ rpc, wallet }: TopUpDeps, amount: bigint, signal: Abort
 /** Words of a node that holds the message already, or has executed one of its nonce: no refusal of ours. */
 const TAKEN = /already in mpool|minimum expected nonce|nonce too low|existing nonce/i;
 
-/** Sends the same bytes, as often as it is called: a nonce is executed once. */
-async function push({ rpc, record, say }: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<void> {
+/**
+ * Sends the same bytes, as often as it is called: a nonce is executed once. Answers the node's words when it refused
+ * them for good.
+ */
+async function push(
+  { rpc, say }: TopUpDeps,
+  signed: SignedMessage,
+  signal: AbortSignal,
+): Promise<RpcError | undefined> {
   try {
     await pushMessage(rpc, signed, signal);
+    return undefined;
   } catch (error) {
     if (!(error instanceof RpcError)) throw error;
     if (error.code === 'RPC_WRITE_UNKNOWN') {
       say(`${error.why}; looking for it on chain`);
-      return;
+      return undefined;
     }
     if (error.code !== 'RPC_ERROR' || TAKEN.test(error.why)) {
       say(`the node did not take it now (${error.message}); looking for it on chain`);
-      return;
+      return undefined;
     }
     // A node that took it into its pool before it failed counts its nonce as used.
     const { from, nonce } = signed.message;
-    if ((await readNonce(rpc, from, signal)) > nonce) return;
-    await record.forget();
-    throw new LadingError('TOP_UP_REFUSED', `the node refused the message, and nothing was added: ${error.why}`, {
-      cause: error,
-    });
+    return (await readNonce(rpc, from, signal)) > nonce ? undefined : error;
   }
+}
+
+/** The first time: what is refused then is nowhere. */
+async function pushNew(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<void> {
+  const cause = await push(deps, signed, signal);
+  if (cause === undefined) return;
+  await deps.record.forget(signed);
+  throw new LadingError('TOP_UP_REFUSED', `the node refused the message, and nothing was added: ${cause.why}`, {
+    cause,
+  });
+}
+
+/** Once more: another node may have taken it the first time, so that a refusal now ends nothing. */
+async function pushAgain(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<void> {
+  const cause = await push(deps, signed, signal);
+  if (cause === undefined) return;
+  const advice = `see on chain whether nonce ${signed.message.nonce} was used; if not by it, remove ${deps.record.path}`;
+  const told = `the node refuses ${cidOf(signed)} (${cause.why}), but another may hold it, so nothing else is sent`;
+  throw new LadingError('TOP_UP_UNSETTLED', `${told}: ${advice}`, { cause, retry: 'later' });
 }
 
 /** A node's words for a nonce that something else took. */
 const OUSTED = /not a valid replacement|equal nonce/i;
 
-async function look({ rpc, record }: TopUpDeps, cid: string, signal: AbortSignal): Promise<FoundMessage | undefined> {
+async function look(
+  { rpc, record }: TopUpDeps,
+  signed: SignedMessage,
+  signal: AbortSignal,
+): Promise<FoundMessage | undefined> {
+  const cid = cidOf(signed);
   try {
     return await searchMessage(rpc, cid, signal);
   } catch (error) {
     if (isNodeError(error, OUSTED)) {
-      await record.forget();
+      await record.forget(signed);
       throw new LadingError('TOP_UP_REPLACED', `another message took the nonce of ${cid}: nothing was added by it`, {
         cause: error,
       });
@@ -126,9 +154,9 @@ async function look({ rpc, record }: TopUpDeps, cid: string, signal: AbortSignal
 async function settle(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<FoundMessage> {
   const cid = cidOf(signed);
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
-    const found = await look(deps, cid, signal);
+    const found = await look(deps, signed, signal);
     if (found !== undefined) {
-      await deps.record.forget();
+      await deps.record.forget(signed);
       if (found.exitCode === 0) return found;
       throw new LadingError(
         'TOP_UP_FAILED',
@@ -149,7 +177,7 @@ async function settle(deps: TopUpDeps, signed: SignedMessage, signal: AbortSigna
 async function goOn(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<FoundMessage> {
   const cid = cidOf(signed);
   deps.say(`a top-up of ${formatFil(signed.message.value)} FIL is under way (${cid}): going on with it`);
-  if ((await look(deps, cid, signal)) === undefined) await push(deps, signed, signal);
+  if ((await look(deps, signed, signal)) === undefined) await pushAgain(deps, signed, signal);
   return await settle(deps, signed, signal);
 }
 
@@ -173,7 +201,7 @@ async function begin(
     });
   }
   say(`sending ${cidOf(signed)} (nonce ${signed.message.nonce})`);
-  await push(deps, signed, signal);
+  await pushNew(deps, signed, signal);
   return signed;
 }
 

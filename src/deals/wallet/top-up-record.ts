@@ -11,23 +11,33 @@ export interface TopUpRecord {
   find(): Promise<SignedMessage | undefined>;
   /** Durable when it resolves. Answers false when there is one already, which then counts. */
   keep(signed: SignedMessage): Promise<boolean>;
-  forget(): Promise<void>;
+  /** Of this message alone: another command may have begun the next top-up meanwhile. */
+  forget(signed: SignedMessage): Promise<void>;
+  /** Where it is, for a person who must remove it. */
+  readonly path: string;
 }
 
 const OWNER_ONLY = 0o600;
+
+const lineOf = (signed: SignedMessage) => `${Buffer.from(encodeSignedMessage(signed)).toString('hex')}\n`;
+
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
 
 /** A file below `dataDir`; it holds a signed message, and no key. */
 export function openTopUpRecord(dataDir: string, address: string): TopUpRecord {
   const path = join(dataDir, 'wallet', `top-up-${address}.hex`);
   return {
+    path,
     async find() {
-      let text: string;
-      try {
-        text = await readFile(path, 'utf8');
-      } catch (error) {
-        if (isMissing(error)) return undefined;
-        throw error;
-      }
+      const text = await textOf(path);
+      if (text === undefined) return undefined;
       try {
         const signed = decodeSignedMessage(Uint8Array.from(Buffer.from(text.trim(), 'hex')));
         if (formatAddress(signed.message.from) === address) return signed;
@@ -43,14 +53,15 @@ export function openTopUpRecord(dataDir: string, address: string): TopUpRecord {
       // Whole or not there: a torn file could not be told from a message that was sent.
       const whole = `${path}.${randomUUID()}`;
       await using file = await open(whole, 'wx', OWNER_ONLY);
-      await file.writeFile(`${Buffer.from(encodeSignedMessage(signed)).toString('hex')}\n`);
+      await file.writeFile(lineOf(signed));
       await file.sync();
       const isKept = await nameNew(whole, path);
       if (!isKept) await rm(whole, { force: true });
       await syncFolder(dirname(path));
       return isKept;
     },
-    async forget() {
+    async forget(signed) {
+      if ((await textOf(path)) !== lineOf(signed)) return;
       await rm(path, { force: true });
       await syncFolder(dirname(path));
     },

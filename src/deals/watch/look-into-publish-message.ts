@@ -1,13 +1,13 @@
 import type { FoundMessage } from '../../chain/messages.ts';
 import { RpcError } from '../../chain/rpc-error.ts';
+import { unreachable } from '../../errors.ts';
 import { FormatError } from '../../filecoin/format-error.ts';
 import { decodeSignedProposal } from '../../filecoin/proposal.ts';
-import { holdSight, listCursors } from './chain-cursor-store.ts';
+import { listCursors } from './chain-cursor-store.ts';
 import type { At } from './deal-step.ts';
 import { insertDifferences } from './difference-store.ts';
-import { differences, toPresent } from './observe-deal.ts';
 import { isPublish, readPublish, type PublishedProposal } from './scan-publishes.ts';
-import { settleSightings } from './settle-sight.ts';
+import { settleNamedDeal } from './settle-named-deal.ts';
 import type { WatchDeps } from './watch-sight.ts';
 import { findRecord, type DealRecord } from './watch-store.ts';
 
@@ -37,7 +37,7 @@ export async function lookIntoPublishMessage(
   signal: AbortSignal,
 ): Promise<PublishFinding> {
   const deal = await findRecord(deps.db, dealId);
-  const { reads, finalized, events } = await listCursors(deps.db);
+  const { reads } = await listCursors(deps.db);
   if (deal === undefined || reads === undefined) return { kind: 'pending' };
   const found = await searchReceipt(deps, message, signal);
   // The receipt stands one tipset after the message; the state as of that tipset has its effects.
@@ -46,27 +46,21 @@ export async function lookIntoPublishMessage(
   if ('kind' in named) return named;
   const chainDealId = named.dealId;
   if (chainDealId === undefined) return { kind: 'dropped' };
-  const onChain = await deps.chain.marketDeal(chainDealId, { tipset: reads.tipset, signal });
-  if (onChain === undefined) return { kind: 'differs', chainDealId, fields: ['state'] };
-  const at: At = {
-    epoch: reads.height,
-    tipset: reads.tipset,
-    finalizedEpoch: finalized?.height ?? 0,
-    discoveredEpoch: events?.height ?? 0,
-  };
-  const fields = await differences(deps, deal, onChain, signal);
-  if (fields.length > 0) return await tellDifference(deps, { deal, chainDealId, fields, at });
-  const published = { epoch: found.height - 1, message: found.message };
-  const seen = toPresent(chainDealId, onChain, deal.chainDealId === chainDealId ? {} : { published });
-  const { db, jobs, clock } = deps;
-  const changes = await db.transaction().execute(async (trx) => {
-    // What the watch has seen since is newer: the next question finds it.
-    if (!(await holdSight(trx, reads))) return undefined;
-    return await settleSightings({ trx, jobs, now: clock.now() }, [{ dealId, seen, at }]);
-  });
-  if (changes === undefined) return { kind: 'pending' };
-  for (const { to, ...told } of changes) deps.log.info({ ...told, to }, `deal.${to}`);
-  return { kind: 'published', chainDealId };
+  // The height of the message is known where the deal is not known to be on chain.
+  const published = deal.chainDealId === chainDealId ? undefined : { epoch: found.height - 1, message: found.message };
+  const settled = await settleNamedDeal(deps, { deal, chainDealId, published }, signal);
+  switch (settled.kind) {
+    case 'pending':
+      return { kind: 'pending' };
+    case 'published':
+      return { kind: 'published', chainDealId };
+    case 'absent':
+      return { kind: 'differs', chainDealId, fields: ['state'] };
+    case 'differs':
+      return await tellDifference(deps, { deal, chainDealId, fields: settled.fields, at: settled.at });
+    default:
+      return unreachable(settled);
+  }
 }
 
 /** What a gateway does not search for is found by its events, or in the scan of messages. */

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { listNeededKeys } from '../../../src/aggregate/keep/named-objects.ts';
-import { releaseAll, type ReleaseDeps } from '../../../src/aggregate/keep/release.ts';
-import { readStoredProof } from '../../../src/aggregate/keep/stored-proofs.ts';
+import { releaseAll, type ReleaseDeps } from '../../../src/aggregate/keep/release/release.ts';
+import { readStoredProof } from '../../../src/aggregate/keep/release/stored-proofs.ts';
 import { sweepOrphans } from '../../../src/aggregate/keep/sweep-orphans.ts';
-import { writeProofs } from '../../../src/aggregate/keep/write-proofs.ts';
+import { writeProofs } from '../../../src/aggregate/keep/release/write-proofs.ts';
 import { findSealed } from '../../../src/aggregate/aggregate-rows.ts';
 import { listPlacedRuns } from '../../../src/aggregate/bytes/placed-runs.ts';
 import { proveRun } from '../../../src/aggregate/bytes/prove.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { findProvider, insertProvider } from '../../../src/deals/providers/provider-store.ts';
+import { findProvider, insertProvider, noteFailure } from '../../../src/deals/providers/provider-store.ts';
 import { addProvider, refreshProviders } from '../../../src/deals/providers/providers.ts';
 import { testDatabase } from '../../support/database.ts';
 import { scriptedChain } from '../scripted-world.ts';
@@ -72,6 +72,17 @@ describe('providers', () => {
       await expect(addProvider(depsNow(), { id })).rejects.toMatchObject({ code: 'PROVIDER_INVALID' });
     },
   );
+
+  it('rest as long as the longest of what they did asks for', async () => {
+    await addProvider(depsNow(), { id: 'f01000' });
+    for (const hours of [24, 1]) {
+      await noteFailure(database.kysely, 'f01000', new Date(start.getTime() + hours * 3_600_000));
+    }
+    expect(await findProvider(database.kysely, 'f01000')).toMatchObject({
+      failures: 2,
+      retryAt: new Date('2026-03-02T00:00:00Z'),
+    });
+  });
 
   it('are enabled again by adding them again', async () => {
     await staleProvider();

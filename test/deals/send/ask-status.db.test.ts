@@ -104,7 +104,7 @@ describe('asking for the status of a deal', () => {
     }
     expect(await watched.deal(dealId)).toMatchObject({
       state: 'accepted',
-      said_status: 'failed to get sealed deal status',
+      said_status: 'Transferred: by now it says: failed to get sealed deal status',
     });
     expect(watched.jobs.sent).toEqual([]);
   });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { callOff, callOffStalled, type CallOffDeps } from '../../../src/deals/send/call-off.ts';
+import { noteSaid } from '../../../src/deals/send/status-store.ts';
 import { beginRange, findDelivery, noteServed, SERVED_RANGE_BYTES } from '../../../src/deals/send/transfer-store.ts';
 import { sumReserved } from '../../../src/deals/propose/proposal-store.ts';
 import { findFetchablePiece } from '../../../src/deals/status/deal-list.ts';
@@ -147,6 +148,17 @@ describe('a deal is not called off', () => {
       .set({ said_status: null, said_publish_message: 'bafym' })
       .where('id', '=', deal.id)
       .execute();
+    await stays();
+  });
+
+  it('whose provider said once that it has the bytes, and something else since', async () => {
+    const at = clock.clock.now();
+    const say = (text: string) => noteSaid(watched.kysely, deal.id, { text, publishMessage: undefined, at });
+    for (const text of ['Transferred', 'failed to fetch deal status', 'Accepted']) await say(text);
+    expect((await findDelivery(watched.kysely, deal.id))?.said?.status).toBe('Transferred: by now it says: Accepted');
+    await say('Published');
+    expect((await findDelivery(watched.kysely, deal.id))?.said?.status).toBe('Published');
+    await say('failed to fetch deal status');
     await stays();
   });
 

@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,6 +76,33 @@ describe('openWallet', () => {
     await expect(openWalletFile(path)).rejects.toThrow(fault('WALLET_EXPOSED', /mode 640\): run chmod 600/));
     await chmod(path, 0o400);
     expect(await (await openWalletFile(path)).address()).toMatch(/^f1/);
+  });
+
+  it('refuses what is no file, and does not wait for a pipe that nobody writes to', async () => {
+    const pipe = join(folder, 'pipe');
+    execFileSync('sh', ['-c', 'mkfifo -m 600 "$0"', pipe]);
+    await chmod(folder, 0o700);
+    for (const path of [pipe, folder])
+      await expect(openWalletFile(path)).rejects.toThrow(fault('WALLET_INVALID', /is not a file/));
+  });
+
+  it('follows links to what only the owner can read, and never writes through one', async () => {
+    const [target, link] = [join(folder, 'linked.key'), join(folder, 'link')];
+    await symlink(target, link);
+    await expect(createWalletFile(link, 'bls', randomBytes)).rejects.toThrow(fault('WALLET_EXISTS', /./));
+    const address = await createWalletFile(target, 'bls', randomBytes);
+    expect(await (await openWalletFile(link)).address()).toBe(address);
+    await chmod(target, 0o644);
+    await expect(openWalletFile(link)).rejects.toThrow(fault('WALLET_EXPOSED', /./));
+  });
+
+  it('lets one of many that write at once have the name', async () => {
+    const path = join(folder, 'raced.key');
+    const tries = await Promise.allSettled(
+      Array.from({ length: 8 }, () => createWalletFile(path, 'secp256k1', randomBytes)),
+    );
+    const made = tries.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    expect(made).toEqual([await (await openWalletFile(path)).address()]);
   });
 
   it('says that a file is no key, and nothing of what is in it', async () => {

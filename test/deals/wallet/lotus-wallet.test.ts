@@ -60,6 +60,36 @@ it('refuses a signature of another key, or over other bytes', async () => {
   await expect(wallet.sign(message)).rejects.toThrow(fault('WALLET_SIGNATURE_WRONG', /not of f1/));
 });
 
+it.each<[string, unknown]>([
+  ['the type byte of the other curve', { Type: 2, Data: Buffer.alloc(96, 1).toString('base64') }],
+  ['a type that there is not', { Type: 7, Data: '' }],
+  ['no bytes', { Type: 1, Data: '' }],
+  ['bytes off the curve', { Type: 1, Data: Buffer.alloc(65, 255).toString('base64') }],
+  ['what is not base64', { Type: 1, Data: '\u0000' }],
+  ['null', null],
+  ['a text', 'signed'],
+])('refuses a signature of %s', async (_name, answer) => {
+  await using node = await serveRpc((request, response, raw) =>
+    request.method === 'Filecoin.WalletSign' ? sendResult(response, answer) : lotus(key)(request, response, raw),
+  );
+  using wallet = await openWallet(setting, { endpoints: [{ url: node.url }], signal });
+  await expect(wallet.sign(message)).rejects.toThrow(/signature that is not of f1|did not answer/);
+});
+
+it('looks for the key anew when the node that held it says that it is gone', async () => {
+  let holder: LotusKey | undefined = key;
+  await using first = await serveRpc((request, response, raw) => lotus(holder)(request, response, raw));
+  await using second = await serveRpc((request, response, raw) =>
+    lotus(holder === undefined ? key : undefined)(request, response, raw),
+  );
+  const endpoints = [{ url: first.url }, { url: second.url }];
+  using wallet = await openWallet(setting, { endpoints, signal });
+  expect(await wallet.sign(message)).toMatchObject({ type: 1 });
+  holder = undefined;
+  await expect(wallet.sign(message)).rejects.toThrow(/key not found/);
+  expect(await wallet.sign(message)).toMatchObject({ type: 1 });
+});
+
 describe('says what to do', () => {
   it('when no node holds the key', async () => {
     await using node = await serveRpc(lotus(other));

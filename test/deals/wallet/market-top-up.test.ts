@@ -142,6 +142,37 @@ it('does not hold a key, and is its owner\u2019s alone, while it is on record', 
   );
 });
 
+it('stays on record when one node refuses what another may hold', async () => {
+  await topUpMarket(depsFor(secpKey, dyingPool(4, 'before')).deps, yes, signal).catch(() => undefined);
+  const stranger: TopUpDeps['rpc'] = {
+    ...pool,
+    read: async (read, stop) => {
+      if (read.method === 'StateSearchMsg') return read.parse(null, read.method);
+      return read.method === 'MpoolGetNonce' ? read.parse(0, read.method) : await pool.read(read, stop);
+    },
+    write: ({ method }) =>
+      Promise.reject(new RpcError('RPC_ERROR', 'mpool push: not enough funds', { method, retry: 'never' })),
+  };
+  await expect(topUpMarket(depsFor(secpKey, stranger).deps, yes, signal)).rejects.toThrow(
+    fault('TOP_UP_UNSETTLED', /not enough funds.*remove .*top-up-f1/),
+  );
+  expect(await onRecord()).toHaveLength(1);
+  expect(await topUpMarket(depsFor(secpKey).deps, yes, signal)).toMatchObject({ kind: 'added' });
+  expect(escrowOf(secpKey)).toBe(5n * FIL);
+});
+
+it('leaves the record of a later one alone, when another command waited for the same', async () => {
+  await topUpMarket(depsFor(secpKey, dyingPool(4, 'before')).deps, yes, signal).catch(() => undefined);
+  const { record } = depsFor(secpKey).deps;
+  const first = await record.find();
+  if (first === undefined) throw new Error('nothing is on record');
+  await record.forget(first);
+  const later = { ...first, message: { ...first.message, nonce: 1 } };
+  await record.keep(later);
+  await record.forget(first);
+  expect(await record.find()).toEqual(later);
+});
+
 describe('nothing is sent', () => {
   const untouched = async () => {
     expect(escrowOf(secpKey)).toBe(0n);

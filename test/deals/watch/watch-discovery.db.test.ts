@@ -85,6 +85,9 @@ test('a publish message that a provider names is believed as far as the state ag
   onChain.proposal = deal.onChain;
   expect(await look()).toEqual({ kind: 'published', chainDealId: 1n });
   expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', publish_message: onChain.message });
+  expect((await watched.events(deal.id)).at(-1)).toMatchObject({
+    evidence: { node: new URL(watched.rpcUrl).host, message: onChain.message },
+  });
   expect(await look(), 'again changes nothing').toEqual({ kind: 'published', chainDealId: 1n });
   expect(await watched.story(deal.id)).toEqual(['accepted', 'published:found_on_chain']);
   const stranger = await watched.seed({ piece: 2, provider: 'f01003' });

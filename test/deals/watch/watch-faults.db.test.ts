@@ -90,6 +90,17 @@ test('while the chain shows nothing new, nothing is read but where it stands', a
   ]);
 });
 
+test('the next tipset says itself that it follows the one before', async () => {
+  await using watched = await watchFixture(new ScriptedChain());
+  await activeDeal(watched);
+  const before = watched.requests.length;
+  const asked = () => watched.requests.slice(before).filter(({ method }) => method.endsWith('ChainGetTipSetByHeight'));
+  await watched.grow(1);
+  expect(asked()).toHaveLength(1);
+  await watched.grow(2);
+  expect(asked(), 'and of one further on the last is asked for').toHaveLength(3);
+});
+
 test('one process watches at a time', async () => {
   await using watched = await watchFixture(new ScriptedChain());
   const deal = await watched.seed();

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely';
-import type { DB } from '../../db/tables.ts';
-import { LadingError } from '../../errors.ts';
-import type { ObjectStore } from '../../storage/store.ts';
-import type { RunProof } from '../bytes/prove.ts';
+import type { DB } from '../../../db/tables.ts';
+import { LadingError } from '../../../errors.ts';
+import type { ObjectStore } from '../../../storage/store.ts';
+import type { RunProof } from '../../bytes/prove.ts';
 import { readProofAt } from './proofs-file.ts';
 
 /**

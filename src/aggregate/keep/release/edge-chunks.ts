@@ -1,10 +1,10 @@
-import { LadingError } from '../../errors.ts';
-import { SubtreeStack, zeroRoot } from '../../filecoin/commp/tree.ts';
-import type { NodePlace } from '../../filecoin/inclusion-path.ts';
-import { machineHashPairs } from '../../hashing/commp-engine.ts';
-import type { SubtreeRoot } from '../bytes/prove.ts';
-import type { VirtualCar } from '../bytes/virtual-car.ts';
-import { chunkLevel } from '../seal/chunks.ts';
+import { LadingError } from '../../../errors.ts';
+import { SubtreeStack, zeroRoot } from '../../../filecoin/commp/tree.ts';
+import type { NodePlace } from '../../../filecoin/inclusion-path.ts';
+import { machineHashPairs } from '../../../hashing/commp-engine.ts';
+import type { SubtreeRoot } from '../../bytes/prove.ts';
+import type { VirtualCar } from '../../bytes/virtual-car.ts';
+import { chunkLevel } from '../../seal/chunks.ts';
 import { growTree, nodeAt, type ChunkTree } from './chunk-tree.ts';
 
 /** A run needs the chunk in which it begins and the one in which it ends; the next one begins where it ended. */

@@ -1,7 +1,7 @@
-import { LadingError } from '../../errors.ts';
-import { decodeProof, encodeProof, type InclusionProof } from '../../filecoin/inclusion-proof.ts';
-import type { ObjectStore, StagedObject } from '../../storage/store.ts';
-import { MAX_LISTED_BLOCKS } from '../bytes/prove.ts';
+import { LadingError } from '../../../errors.ts';
+import { decodeProof, encodeProof, type InclusionProof } from '../../../filecoin/inclusion-proof.ts';
+import type { ObjectStore, StagedObject } from '../../../storage/store.ts';
+import { MAX_LISTED_BLOCKS } from '../../bytes/prove.ts';
 
 /**
  * All proofs of an aggregate in one object: each in DAG-CBOR, in the order of seq from 0; an index of 12 bytes a proof

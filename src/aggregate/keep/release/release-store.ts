@@ -1,6 +1,6 @@
 import { sql, type Kysely } from 'kysely';
-import type { DB } from '../../db/tables.ts';
-import { DELETE_BATCH_ROWS } from '../delete-of-upload.ts';
+import type { DB } from '../../../db/tables.ts';
+import { DELETE_BATCH_ROWS } from '../../delete-of-upload.ts';
 
 /** A run of a sealed aggregate. Bytes of the CAR, `end` exclusive. */
 export interface KeptRun {
