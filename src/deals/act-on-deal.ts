@@ -8,7 +8,7 @@ import { isOnChain, isOver } from './deal-states.ts';
 import { moveDeal } from './move-deal.ts';
 import { leaseEnd } from './send/attempt-lease.ts';
 import { callOff } from './send/call-off.ts';
-import { storableText } from './send/storable-text.ts';
+import { storableText } from '../storable-text.ts';
 
 interface ActDeps {
   db: Kysely<DB>;

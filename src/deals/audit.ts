@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import type { Kysely } from 'kysely';
 import type { DB, Json } from '../db/tables.ts';
-import { storableText } from './send/storable-text.ts';
+import { storableText } from '../storable-text.ts';
 
 /** Who acts, and why when they say so. `name` is a token's name, or `cli:<user of the operating system>`. */
 export interface Act {

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { DB, Json } from '../../db/tables.ts';
-import { storableText } from '../send/storable-text.ts';
+import { storableText } from '../../storable-text.ts';
 import type { Choice, Chosen } from './choose.ts';
 import type { Refusal } from './rule-out.ts';
 

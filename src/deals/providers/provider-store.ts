@@ -1,6 +1,6 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
 import type { AddressSource, DB, Providers, ProviderState } from '../../db/tables.ts';
-import { storableText } from '../send/storable-text.ts';
+import { storableText } from '../../storable-text.ts';
 import type { Via } from '../transport/transport.ts';
 
 /** What a provider asked for when it was last asked. Prices are attoFIL per GiB per epoch, sizes padded bytes. */

@@ -7,7 +7,7 @@ import type { DB } from '../../db/tables.ts';
 import { BadInput, describeError } from '../../errors.ts';
 import { formatAddress, parseAddress } from '../../filecoin/address.ts';
 import { writeAudit, type Act } from '../audit.ts';
-import { storableText } from '../send/storable-text.ts';
+import { storableText } from '../../storable-text.ts';
 import { parseLabels } from './change-provider.ts';
 import { findProvider, insertProvider, setResolved, setResolveError, type Provider } from './provider-store.ts';
 

@@ -12,7 +12,7 @@ import { lookIntoChainDeal } from './look-into-chain-deal.ts';
 import { askStatus, noteHeard, readProvider, targetOf } from './reach-provider.ts';
 import { settleAnswer } from './send-store.ts';
 import { findDealToAsk, noteSaid, takeTurn, type DealToAsk } from './status-store.ts';
-import { storableText } from './storable-text.ts';
+import { storableText } from '../../storable-text.ts';
 
 export interface StatusDeps extends WatchDeps {
   chain: WatchDeps['chain'] & Pick<Chain, 'minerInfo'>;

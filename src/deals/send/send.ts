@@ -22,7 +22,7 @@ import {
   settleAnswer,
   type DealToSend,
 } from './send-store.ts';
-import { storableText } from './storable-text.ts';
+import { storableText } from '../../storable-text.ts';
 import type { ProviderTarget, Transport } from '../transport/transport.ts';
 import type { Wallet } from '../wallet/wallet.ts';
 

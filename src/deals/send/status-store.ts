@@ -1,6 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../../db/tables.ts';
-import { storableText } from './storable-text.ts';
+import { storableText } from '../../storable-text.ts';
 
 /** A deal whose provider is to be asked. */
 export interface DealToAsk {
