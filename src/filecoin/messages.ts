@@ -73,6 +73,11 @@ function readMessage(reader: CborReader): Message {
   };
 }
 
+/** Throws FormatError. */
+export function decodeMessage(bytes: Uint8Array): Message {
+  return CborReader.decode(bytes, readMessage);
+}
+
 /** What the sender signs, with a key of either type: the bytes of the message's CID. */
 export function messageSigningBytes(message: Message): Uint8Array {
   return messageCidOf(encodeMessage(message)).bytes;

@@ -2,25 +2,14 @@ import { blake2b } from '@noble/hashes/blake2.js';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 
-import { addressBytes, formatAddress, type Address } from '../../filecoin/address.ts';
-import { cborArray, cborBigInt, cborBytes, cborInt, cborUint } from '../../filecoin/cbor.ts';
-import { CborReader } from '../../filecoin/cbor-reader.ts';
+import { formatAddress } from '../../filecoin/address.ts';
+import { cborArray, cborBytes } from '../../filecoin/cbor.ts';
 import { BLAKE2B_256, DAG_CBOR } from '../../filecoin/codes.ts';
-import { readAddress } from '../../filecoin/proposal.ts';
+import { decodeMessage, encodeMessage, type Message } from '../../filecoin/messages.ts';
 import { signatureBytes, signatureFromBytes, type Signature } from '../../filecoin/signature.ts';
 
-/** A message to an actor (lotus chain/types Message). Money is in attoFIL. */
-export interface ChainMessage {
-  to: Address;
-  from: Address;
-  nonce: number;
-  value: bigint;
-  gasLimit: number;
-  gasFeeCap: bigint;
-  gasPremium: bigint;
-  method: bigint;
-  params: Uint8Array;
-}
+/** Money is in attoFIL. */
+export type ChainMessage = Message;
 
 export interface SignedMessage {
   message: ChainMessage;
@@ -29,50 +18,9 @@ export interface SignedMessage {
   cid: CID;
 }
 
-const MESSAGE_FIELDS = 10;
-
 /** The CID of anything a block refers to: dag-cbor under blake2b-256. */
 export function chainCid(bytes: Uint8Array): CID {
   return CID.createV1(DAG_CBOR, createDigest(BLAKE2B_256, blake2b(bytes, { dkLen: 32 })));
-}
-
-export function encodeMessage(message: ChainMessage): Uint8Array {
-  return cborArray([
-    cborUint(0),
-    cborBytes(addressBytes(message.to)),
-    cborBytes(addressBytes(message.from)),
-    cborUint(message.nonce),
-    cborBigInt(message.value),
-    cborInt(message.gasLimit),
-    cborBigInt(message.gasFeeCap),
-    cborBigInt(message.gasPremium),
-    cborUint(message.method),
-    cborBytes(message.params),
-  ]);
-}
-
-/** Throws FormatError. */
-export function decodeMessage(bytes: Uint8Array): ChainMessage {
-  return CborReader.decode(bytes, (reader) => {
-    reader.tuple(MESSAGE_FIELDS, 'Message');
-    reader.uint();
-    return {
-      to: readAddress(reader),
-      from: readAddress(reader),
-      nonce: reader.safeUint(),
-      value: reader.bigInt(),
-      gasLimit: reader.safeInt(),
-      gasFeeCap: reader.bigInt(),
-      gasPremium: reader.bigInt(),
-      method: reader.uint(),
-      params: reader.bytes().slice(),
-    };
-  });
-}
-
-/** What the sender signs: the bytes of the message's CID. */
-export function signingBytes(message: ChainMessage): Uint8Array {
-  return chainCid(encodeMessage(message)).bytes;
 }
 
 /** BLS signatures are aggregated in the block, so that such a message goes by the CID of its bare form. */

@@ -1,7 +1,8 @@
 import { formatAddress, type Address } from '../../filecoin/address.ts';
 import { keyAddress, signWithKey, type LotusKey } from '../../filecoin/lotus-key.ts';
 import type { ChainCore } from './chain-core.ts';
-import { sealMessage, signingBytes, type ChainMessage, type SignedMessage } from './chain-message.ts';
+import { messageSigningBytes } from '../../filecoin/messages.ts';
+import { sealMessage, type ChainMessage, type SignedMessage } from './chain-message.ts';
 import { gasOf } from './execute-message.ts';
 import { ownerKey, workerKey } from './miner-keys.ts';
 
@@ -37,7 +38,7 @@ export function composeMessage(core: ChainCore, key: LotusKey, call: Call): Sign
   const bare = { to: call.to, from, value: 0n, gasLimit: 0, gasFeeCap: 0n, gasPremium: 0n, method: call.method };
   const nonce = nextNonceOf(core, from) + (call.nonceOffset ?? 0);
   const message = withGas({ ...bare, nonce, params: call.params });
-  return sealMessage(message, signWithKey(key, signingBytes(message)));
+  return sealMessage(message, signWithKey(key, messageSigningBytes(message)));
 }
 
 /** The same message with twice the fee, signed by the miner that sent it; undefined for one of anybody else. */
@@ -49,7 +50,7 @@ export function composeReplacement(core: ChainCore, { message }: SignedMessage):
   if (key === undefined) return undefined;
   const { gasFeeCap, gasPremium } = message;
   const dearer = { ...message, gasFeeCap: gasFeeCap * 2n, gasPremium: gasPremium * 2n };
-  return sealMessage(dearer, signWithKey(key, signingBytes(dearer)));
+  return sealMessage(dearer, signWithKey(key, messageSigningBytes(dearer)));
 }
 
 /** The nonce of the sender's next message; 0 for an account that the chain has not seen. */

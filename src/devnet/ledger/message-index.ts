@@ -1,7 +1,8 @@
 import type { CID } from 'multiformats/cid';
 
 import { formatAddress } from '../../filecoin/address.ts';
-import { encodeMessage, type SignedMessage } from './chain-message.ts';
+import { encodeMessage } from '../../filecoin/messages.ts';
+import type { SignedMessage } from './chain-message.ts';
 import type { Tipset } from './chain-tipset.ts';
 
 /** Where a message is: executed, when the chain has a tipset after the one that holds it. */

@@ -1,6 +1,7 @@
 import { formatAddress } from '../../filecoin/address.ts';
 import { verifySignature, type Signature } from '../../filecoin/signature.ts';
-import { cidJson, messageJson, sealMessage, signingBytes, type ChainMessage } from '../ledger/chain-message.ts';
+import { cidJson, messageJson, sealMessage, type ChainMessage } from '../ledger/chain-message.ts';
+import { messageSigningBytes } from '../../filecoin/messages.ts';
 import type { ChainView } from '../ledger/chain-view.ts';
 import { nextNonceOf, withGas } from '../ledger/compose-message.ts';
 import { BASE_FEE, gasOf } from '../ledger/execute-message.ts';
@@ -34,7 +35,7 @@ export const poolMethods: RpcMethods = {
 
 function pushMessage({ ledger, view }: RpcContext, message: ChainMessage, signature: Signature): { '/': string } {
   // Blocks hold the sender as it was signed, and nonces go by it: only key addresses send here.
-  if (!verifySignature(signature, signingBytes(message), message.from)) {
+  if (!verifySignature(signature, messageSigningBytes(message), message.from)) {
     throw methodFault(`mpool push: verify message signature: ${formatAddress(message.from)} did not sign this`);
   }
   const expected = nextNonceOf(view.core, message.from);
