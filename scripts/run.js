@@ -1,7 +1,7 @@
 // `npm start`, `npm run demo`, `npm test`, `npm run check`, `npm run bench`: installs what is missing, then runs it on Node 24.
 import { delimiter, join } from 'node:path';
 import { ensureInstalled } from './ensure-installed.js';
-import { node24, root, standIn } from './node24.js';
+import { memoryFlags, node24, root, standIn } from './node24.js';
 
 const [what, ...rest] = process.argv.slice(2);
 ensureInstalled();
@@ -16,8 +16,8 @@ switch (what) {
     standIn(node, [join(root, 'scripts', 'check.js')]);
     break;
   case '--bench':
-    standIn(node, [join(root, 'bench', 'run.ts'), ...rest]);
+    standIn(node, [...memoryFlags, join(root, 'bench', 'run.ts'), ...rest]);
     break;
   default:
-    standIn(node, [join(root, 'src', 'main.ts'), what, ...rest]);
+    standIn(node, [...memoryFlags, join(root, 'src', 'main.ts'), what, ...rest]);
 }

@@ -1,0 +1,122 @@
+import type { DealEvent, DealEventType } from '../src/chain/actor-events.ts';
+import type { WatcherDeps } from '../src/deals/watch/watch.ts';
+import { formatAddress, idAddress } from '../src/filecoin/address.ts';
+import { keyAddress, type LotusKey } from '../src/filecoin/lotus-key.ts';
+import { pieceCidV1 } from '../src/filecoin/piece.ts';
+import type { DealProposal } from '../src/filecoin/proposal.ts';
+
+export const KEY: LotusKey = { type: 'secp256k1', privateKey: new Uint8Array(32).fill(7) };
+const CLIENT_ID = 'f0103';
+const PROVIDER_ID = 1_002n;
+export const START_HEIGHT = 100_000;
+const FINALITY = 900;
+/** Ids of ours lie apart from each other: twenty deals of the market to one of ours. */
+export const ID_STEP = 20;
+/** Calls of one request (src/chain/rpc-endpoint.ts). */
+const BATCH_CALLS = 50;
+
+export const proposal: DealProposal = {
+  pieceCid: pieceCidV1(new Uint8Array(32).fill(1)),
+  pieceBytes: 2_048n,
+  verified: false,
+  client: keyAddress(KEY),
+  provider: idAddress(PROVIDER_ID),
+  label: 'bench',
+  startEpoch: START_HEIGHT + 40_000,
+  endEpoch: START_HEIGHT + 1_500_000,
+  pricePerEpoch: 0n,
+  providerCollateral: 0n,
+  clientCollateral: 0n,
+};
+
+/** Where such a chain stands: its height, and from where on its tipsets were made anew. */
+export interface SyntheticPast {
+  head?: number;
+  forks?: number[];
+}
+
+/** A chain with what the watch asks of it: every deal is the one proposal, in a sector since an epoch, or in none. */
+export function syntheticChain(deals: number, { head = START_HEIGHT, forks = [] }: SyntheticPast = {}) {
+  const provedAt = new Int32Array(deals + 1).fill(1);
+  const events = new Map<number, DealEvent[]>();
+  let calls = 0;
+  const fork = (height: number) => forks.filter((root) => height > root).length;
+  const keyAt = (height: number) => [`bafyt${fork(height)}x${height}`];
+  const tipset = (height: number) => ({
+    key: keyAt(height),
+    parents: keyAt(height - 1),
+    height,
+    timestampSeconds: 30 * height,
+  });
+  const counted = <T>(value: T): Promise<T> => {
+    calls += 1;
+    return Promise.resolve(value);
+  };
+  const heightOf = (key: readonly string[] | undefined) => (key === undefined ? head : Number(key[0]?.split('x')[1]));
+  const chainProposal = {
+    ...proposal,
+    pieceCid: proposal.pieceCid.toString(),
+    client: CLIENT_ID,
+    provider: formatAddress(proposal.provider),
+    label: 'bench',
+  };
+  const dealAt = (id: bigint, key: readonly string[] | undefined) => {
+    const proved = provedAt[Number(id) / ID_STEP] ?? 0;
+    const shown = proved > 0 && proved < heightOf(key) ? proved : -1;
+    return { proposal: chainProposal, sectorNumber: shown < 0 ? 0n : id, sectorStartEpoch: shown, slashEpoch: -1 };
+  };
+  const reads: Omit<WatcherDeps['chain'], 'session'> = {
+    head: () => counted(tipset(head)),
+    finalized: () => counted(tipset(head - FINALITY)),
+    tipsetAt: (height) => counted(tipset(height)),
+    lookupId: () => counted(CLIENT_ID),
+    marketDeal: (id, { tipset: key }) => counted(dealAt(id, key)),
+    // Of a node that takes batches.
+    marketDeals: (ids, { tipset: key }) => {
+      calls += Math.ceil(ids.length / BATCH_CALLS) - 1;
+      return counted(new Map(ids.map((id) => [id, { value: dealAt(id, key) }])));
+    },
+    dealEvents: ({ fromHeight, toHeight }) => {
+      const found: DealEvent[] = [];
+      for (let height = fromHeight; height <= toHeight; height += 1) found.push(...(events.get(height) ?? []));
+      return counted(found);
+    },
+    parentMessages: () => counted([]),
+    searchMessage: () => counted(undefined),
+    getMessage: () => counted(undefined),
+  };
+  // One that is asked again what would change a deal: its calls count as well.
+  const witness = { node: 'witness', marketDeals: reads.marketDeals, distrust: () => undefined };
+  const node = { ...reads, node: 'synthetic', witnesses: [witness] };
+  const chain = { ...node, session: () => Promise.resolve(node) };
+  return {
+    chain,
+    provedAt,
+    takeCalls: () => {
+      const taken = calls;
+      calls = 0;
+      return taken;
+    },
+    height: () => head,
+    past: (): SyntheticPast => ({ head, forks: [...forks] }),
+    grow: (epochs: number) => {
+      head += epochs;
+    },
+    reorg: (root: number) => forks.push(root),
+    tell(type: DealEventType, deal: number, height: number) {
+      const event = {
+        type,
+        dealId: BigInt(deal * ID_STEP),
+        client: CLIENT_ID,
+        provider: formatAddress(proposal.provider),
+        height,
+        tipset: tipset(height).key,
+        message: `bafy${type}${deal}`,
+      };
+      events.set(height, [...(events.get(height) ?? []), event]);
+    },
+    forget: (height: number) => events.delete(height),
+  };
+}
+
+export type Synthetic = ReturnType<typeof syntheticChain>;
