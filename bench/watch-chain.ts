@@ -86,7 +86,12 @@ export function syntheticChain(deals: number, { head = START_HEIGHT, forks = [] 
     getMessage: () => counted(undefined),
   };
   // One that is asked again what would change a deal: its calls count as well.
-  const witness = { node: 'witness', marketDeals: reads.marketDeals, distrust: () => undefined };
+  const witness = {
+    node: 'witness',
+    marketDeals: reads.marketDeals,
+    dealEvents: reads.dealEvents,
+    distrust: () => undefined,
+  };
   const node = { ...reads, node: 'synthetic', witnesses: [witness] };
   const chain = { ...node, session: () => Promise.resolve(node) };
   return {

@@ -4,6 +4,7 @@ import { RpcError } from '../../chain/rpc-error.ts';
 import type { DB } from '../../db/tables.ts';
 import { saveCursor } from './chain-cursor-store.ts';
 import { sightingsOf } from './identify-deals.ts';
+import { hearEvents } from './hear-events.ts';
 import { findClientId } from './observe-deal.ts';
 import { SCAN_LIMIT, SCAN_RANGE_EPOCHS, scanPublishes } from './scan-publishes.ts';
 import { commitSightings, type Sight, type WatchDeps } from './watch-sight.ts';
@@ -82,7 +83,7 @@ interface Source {
 
 function readEvents({ chain }: WatchDeps, { from, next, clients }: Range, signal: AbortSignal): Promise<DealEvent[]> {
   const ids = [...new Set(clients.values())];
-  return chain.dealEvents({ fromHeight: from, toHeight: next - 1, types: dealEventTypes, clients: ids, signal });
+  return hearEvents(chain, { fromHeight: from, toHeight: next - 1, types: dealEventTypes, clients: ids, signal });
 }
 
 function readMessages(deps: WatchDeps, { from, next, clients }: Range, signal: AbortSignal): Promise<DealEvent[]> {

@@ -9,7 +9,7 @@ import { listByChainIds, listCandidates, pieceAtKey } from './watch-store.ts';
 import { tellAnswers, weighAnswers, type Answer, type Verdict } from './weigh-answers.ts';
 
 /** Another node that shows the same chain. */
-export type Witness = Pick<Chain, 'marketDeals'> & { readonly node: string; distrust(): void };
+export type Witness = Pick<Chain, 'marketDeals' | 'dealEvents'> & { readonly node: string; distrust(): void };
 
 /** What the node that is read from showed of a chain deal, and as of which tipset. */
 export interface DealRead {
@@ -20,7 +20,7 @@ export interface DealRead {
 }
 
 /** Enough for a majority of three: the first is asked of every change, the second only where that one differs. */
-const MAX_WITNESSES = 2;
+export const MAX_WITNESSES = 2;
 
 interface Heard {
   /** Chain deals that no two nodes show alike: nothing of them is to be believed. */

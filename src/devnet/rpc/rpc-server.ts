@@ -31,12 +31,15 @@ const DOOR_PREFIX = '/devnet/';
 /** The chain's RPC and its control door are for this machine alone. */
 const HOST = '127.0.0.1';
 
+/** As long as a node behind a gateway keeps them: a client that comes back on a busy machine finds none that just closed. */
+const KEEP_ALIVE_MS = 72_000;
+
 class BodyTooLarge extends Error {}
 
 /** Serves `/rpc/v1` and `/devnet/…` on the loopback address. */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const house = new RpcHouse(options);
-  const server = createServer((request, response) => {
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
     house.answer(request, response).catch((error: unknown) => {
       const reply = error instanceof BodyTooLarge ? tooLarge() : failure(error);
       if (!response.headersSent) sendJson(response, reply);

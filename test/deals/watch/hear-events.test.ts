@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import type { DealEvent } from '../../../src/chain/actor-events.ts';
+import { hearEvents } from '../../../src/deals/watch/hear-events.ts';
+import type { WatchChain } from '../../../src/deals/watch/watch-sight.ts';
+
+const event = (dealId: bigint, height: number): DealEvent => ({
+  type: 'deal-terminated',
+  dealId,
+  client: 'f0103',
+  provider: 'f01000',
+  height,
+  tipset: [`tipset${height}`],
+  message: `message${dealId}`,
+});
+const failing = () => Promise.reject(new Error('the node is ill'));
+
+function chainOf(own: () => Promise<DealEvent[]>, ...others: (() => Promise<DealEvent[]>)[]): WatchChain {
+  const unasked = () => Promise.reject(new Error('this is not asked'));
+  const witnesses = others.map((dealEvents, at) => ({
+    node: `witness ${at}`,
+    dealEvents,
+    marketDeals: unasked,
+    distrust: () => undefined,
+  }));
+  const reads = ['head', 'finalized', 'tipsetAt', 'lookupId', 'marketDeal', 'marketDeals'] as const;
+  const messages = ['parentMessages', 'searchMessage', 'getMessage'] as const;
+  const reading = Object.fromEntries([...reads, ...messages].map((name) => [name, unasked]));
+  return { ...(reading as unknown as WatchChain), dealEvents: own, witnesses };
+}
+
+function ask(chain: WatchChain, signal = new AbortController().signal) {
+  return hearEvents(chain, { fromHeight: 1, toHeight: 9, types: ['deal-terminated'], clients: ['f0103'], signal });
+}
+
+test('an event that one node of several tells is heard, once, in the order of heights', async () => {
+  const chain = chainOf(
+    () => Promise.resolve([event(2n, 5)]),
+    () => Promise.resolve([event(1n, 3), event(2n, 5)]),
+    () => Promise.resolve([]),
+  );
+  expect((await ask(chain)).map(({ dealId, height }) => [dealId, height])).toEqual([
+    [1n, 3],
+    [2n, 5],
+  ]);
+});
+
+test('the same deal in two tipsets is two events: one of them may be undone', async () => {
+  const chain = chainOf(
+    () => Promise.resolve([event(1n, 5)]),
+    () => Promise.resolve([event(1n, 6)]),
+  );
+  expect(await ask(chain)).toHaveLength(2);
+});
+
+test('a witness that cannot answer is passed over; the node that is read must answer', async () => {
+  expect(await ask(chainOf(() => Promise.resolve([event(1n, 5)]), failing))).toHaveLength(1);
+  await expect(ask(chainOf(failing, () => Promise.resolve([event(1n, 5)])))).rejects.toThrow('the node is ill');
+});
+
+test('an end of waiting is an end, and no silence of a witness', async () => {
+  const stop = new AbortController();
+  const chain = chainOf(
+    () => Promise.resolve([]),
+    () => {
+      stop.abort(new Error('stopped'));
+      return failing();
+    },
+  );
+  await expect(ask(chain, stop.signal)).rejects.toThrow('stopped');
+});
