@@ -3,6 +3,7 @@ import { createServer } from '../src/api/server.ts';
 import { systemClock as clock } from '../src/clock.ts';
 import { connect } from '../src/db/connect.ts';
 import { createPieceTokens } from '../src/deals/send/piece-token.ts';
+import { createStatusReader } from '../src/deals/status/status-reader.ts';
 import { silentLog as log } from '../src/log.ts';
 import { openLocalStore } from '../src/storage/local-store.ts';
 
@@ -15,6 +16,7 @@ const pieceTokens = createPieceTokens(secret);
 const refused = () => Promise.reject(new Error('only pieces are served here'));
 const server = createServer({
   kysely: database.kysely,
+  statuses: createStatusReader(database),
   store,
   jobs: { send: refused },
   clock,
@@ -28,11 +30,14 @@ const server = createServer({
     openAggregates: 1,
   },
   tokens: [],
+  webhookSecret: () => '',
+  webhookRules: { allowPrivate: false },
   publicCheck: false,
   verifyPieceToken: (token) => pieceTokens.verify(token),
   pieceTokens,
   dealNetwork: () => undefined,
   readiness: {},
+  metrics: { contentType: 'text/plain', text: async () => '' },
   receiveCar: refused,
   sealAggregate: refused,
   addProvider: refused,

@@ -1,8 +1,12 @@
 import { benchBatchTree } from './batch-tree.ts';
+import { benchCheck } from './check.ts';
 import { benchChoose } from './choose.ts';
 import { benchCommp } from './commp.ts';
+import { benchEvents } from './events.ts';
+import { benchHistory } from './history.ts';
 import { benchHugeDag } from './huge-dag.ts';
 import { benchPiece } from './piece.ts';
+import { benchProposals } from './proposals.ts';
 import { benchReceive } from './receive.ts';
 import { benchSeal } from './seal.ts';
 import { benchStow } from './stow.ts';
@@ -14,10 +18,14 @@ type Bench = (...options: string[]) => Record<string, unknown> | Promise<Record<
 
 const benches = new Map<string, Bench>([
   ['batch-tree', benchBatchTree],
+  ['check', benchCheck],
   ['choose', benchChoose],
   ['commp', benchCommp],
+  ['events', benchEvents],
+  ['history', benchHistory],
   ['huge-dag', benchHugeDag],
   ['piece', benchPiece],
+  ['proposals', benchProposals],
   ['receive', benchReceive],
   ['seal', benchSeal],
   ['stow', benchStow],

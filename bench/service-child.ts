@@ -47,7 +47,10 @@ export async function rssMib(pid: number): Promise<{ now: number; peak: number }
   return { now: field('VmRSS'), peak: field('VmHWM') };
 }
 
-export async function startServiceChild(folder: string): Promise<ServiceChild> {
+export async function startServiceChild(
+  folder: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<ServiceChild> {
   const token = 'bench-token';
   const env = {
     ...process.env,
@@ -57,6 +60,7 @@ export async function startServiceChild(folder: string): Promise<ServiceChild> {
     API_TOKENS: `bench:upload:${token}`,
     MIN_FREE_SPACE: '1MiB',
     LOG_LEVEL: 'warn',
+    ...settings,
   };
   const child = spawn(process.execPath, [...process.execArgv, MAIN, 'serve'], {
     env,

@@ -12,6 +12,7 @@ import { createServer } from '../src/api/server.ts';
 import { systemClock as clock } from '../src/clock.ts';
 import { readConfig } from '../src/config.ts';
 import { connect, type Database } from '../src/db/connect.ts';
+import { createStatusReader } from '../src/deals/status/status-reader.ts';
 import { createPieceTokens } from '../src/deals/send/piece-token.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
@@ -68,17 +69,21 @@ async function oneByOne({ kysely }: Database, store: ObjectStore, lanes: number)
 async function serve(database: Database, receive: ReceiveDeps) {
   const server = createServer({
     kysely: database.kysely,
+    statuses: createStatusReader(database),
     store: receive.store,
     jobs: receive.jobs,
     clock,
     log,
     sealRules,
     tokens: [{ name: 'bench', role: 'upload', token: TOKEN }],
+    webhookSecret: () => '',
+    webhookRules: { allowPrivate: false },
     publicCheck: false,
     verifyPieceToken: () => undefined,
     pieceTokens: createPieceTokens(randomBytes(32).toString('hex')),
     dealNetwork: () => undefined,
     readiness: {},
+    metrics: { contentType: 'text/plain', text: async () => '' },
     receiveCar: (input) => receiveCar(receive, input),
     sealAggregate: () => Promise.reject(new Error('nothing is sealed here')),
     addProvider: () => Promise.reject(new Error('nobody provides here')),

@@ -9,7 +9,21 @@ create type deal_state as enum ('signed', 'sent', 'accepted', 'published', 'acti
 
 create type provider_state as enum ('enabled', 'paused', 'removed');
 
+create type token_role as enum ('upload', 'ops', 'read');
+
 create type upload_state as enum ('incomplete', 'waiting', 'stowed', 'failed', 'removed');
+
+create table aggregate_times (
+  aggregate_id bigint not null,
+  closed_at timestamp with time zone,
+  signed_at timestamp with time zone,
+  accepted_at timestamp with time zone,
+  published_at timestamp with time zone,
+  active_at timestamp with time zone,
+  constraint aggregate_times_steps_follow CHECK ((((active_at IS NULL) OR (published_at IS NOT NULL)) AND ((published_at IS NULL) OR (accepted_at IS NOT NULL)) AND ((accepted_at IS NULL) OR (signed_at IS NOT NULL)))),
+  constraint aggregate_times_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint aggregate_times_pkey PRIMARY KEY (aggregate_id)
+);
 
 create table aggregates (
   id bigint not null generated always as identity,
@@ -231,6 +245,15 @@ create table events (
   constraint events_pkey PRIMARY KEY ("position")
 );
 
+create table history_cursor (
+  singleton boolean not null default true,
+  xid xid8 not null,
+  "position" bigint not null,
+  as_of timestamp with time zone,
+  constraint history_cursor_single_row CHECK (singleton),
+  constraint history_cursor_pkey PRIMARY KEY (singleton)
+);
+
 create table network (
   singleton boolean not null default true,
   name text not null,
@@ -362,6 +385,22 @@ create table providers (
   constraint providers_pkey PRIMARY KEY (id)
 );
 
+create table restorations (
+  aggregate_id bigint not null,
+  object_key text,
+  provider_id text,
+  failures integer not null default 0,
+  next_at timestamp with time zone not null,
+  refusals text,
+  changed_at timestamp with time zone not null,
+  constraint restorations_come_from_somebody CHECK (((object_key IS NULL) = (provider_id IS NULL))),
+  constraint restorations_failures_counted CHECK ((failures >= 0)),
+  constraint restorations_aggregate_id_fkey FOREIGN KEY (aggregate_id) REFERENCES aggregates(id),
+  constraint restorations_provider_id_fkey FOREIGN KEY (provider_id) REFERENCES providers(id),
+  constraint restorations_pkey PRIMARY KEY (aggregate_id),
+  constraint restorations_object_once UNIQUE (object_key)
+);
+
 create table scrub_progress (
   kind text not null,
   after_id bigint not null,
@@ -370,6 +409,26 @@ create table scrub_progress (
   pass_ended_at timestamp with time zone,
   constraint scrub_progress_kind_known CHECK ((kind = ANY (ARRAY['parts'::text, 'trees'::text]))),
   constraint scrub_progress_pkey PRIMARY KEY (kind)
+);
+
+create table tokens (
+  id bigint not null generated always as identity,
+  name text not null,
+  role token_role not null,
+  digest bytea not null,
+  created_at timestamp with time zone not null,
+  created_by text not null,
+  expires_at timestamp with time zone,
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  revoked_by text,
+  constraint tokens_created_by_given CHECK ((created_by <> ''::text)),
+  constraint tokens_digest_is_sha256 CHECK ((octet_length(digest) = 32)),
+  constraint tokens_expires_later CHECK ((expires_at > created_at)),
+  constraint tokens_name_plain CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$'::text)),
+  constraint tokens_revoked_by_somebody CHECK (((revoked_at IS NULL) = (revoked_by IS NULL))),
+  constraint tokens_pkey PRIMARY KEY (id),
+  constraint tokens_digest_unique UNIQUE (digest)
 );
 
 create table transfers (
@@ -422,6 +481,56 @@ create table wanted_blocks (
   constraint wanted_blocks_pkey PRIMARY KEY (upload_id, cid)
 );
 
+create table webhook_dead_letters (
+  id bigint not null generated always as identity,
+  webhook_id uuid not null,
+  from_xid xid8 not null,
+  from_position bigint not null,
+  from_index integer not null,
+  to_xid xid8 not null,
+  to_position bigint not null,
+  to_index integer not null,
+  first_change text not null,
+  changes integer not null,
+  attempts integer not null,
+  error text not null,
+  failing_since timestamp with time zone not null,
+  died_at timestamp with time zone not null,
+  redrive_at timestamp with time zone,
+  constraint webhook_dead_letters_in_order CHECK ((ROW(from_xid, from_position, from_index) < ROW(to_xid, to_position, to_index))),
+  constraint webhook_dead_letters_not_empty CHECK ((changes > 0)),
+  constraint webhook_dead_letters_were_tried CHECK ((attempts > 0)),
+  constraint webhook_dead_letters_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhooks(id) ON DELETE CASCADE,
+  constraint webhook_dead_letters_pkey PRIMARY KEY (id)
+);
+
+create table webhooks (
+  id uuid not null,
+  owner text not null,
+  url text not null,
+  filter jsonb not null,
+  created_at timestamp with time zone not null,
+  cursor_xid xid8 not null,
+  cursor_position bigint not null,
+  cursor_index integer not null,
+  attempts integer not null default 0,
+  failing_since timestamp with time zone,
+  failing_to text,
+  last_error text,
+  delivered_at timestamp with time zone,
+  next_attempt_at timestamp with time zone not null default now(),
+  leased_by uuid,
+  leased_until timestamp with time zone,
+  constraint webhooks_attempts_while_failing CHECK (((attempts >= 0) AND ((attempts > 0) = (failing_since IS NOT NULL)) AND ((attempts > 0) = (failing_to IS NOT NULL)) AND ((attempts = 0) OR (last_error IS NOT NULL)))),
+  constraint webhooks_cursor_not_negative CHECK (((cursor_position >= 0) AND (cursor_index >= 0))),
+  constraint webhooks_lease_is_whole CHECK (((leased_by IS NULL) = (leased_until IS NULL))),
+  constraint webhooks_owner_given CHECK ((owner <> ''::text)),
+  constraint webhooks_url_is_http CHECK ((url ~ '^https?://'::text)),
+  constraint webhooks_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX aggregate_times_active ON public.aggregate_times USING btree (active_at);
+
 CREATE INDEX aggregates_kept ON public.aggregates USING btree (sealed_at, id) WHERE ((state = 'sealed'::aggregate_state) AND (released_at IS NULL));
 
 CREATE UNIQUE INDEX aggregates_piece_unique ON public.aggregates USING btree (piece_cid) WHERE (piece_cid IS NOT NULL);
@@ -444,9 +553,13 @@ CREATE UNIQUE INDEX deals_chain_id_unique ON public.deals USING btree (chain_dea
 
 CREATE INDEX deals_ending ON public.deals USING btree (end_epoch) WHERE (state = 'active'::deal_state);
 
+CREATE INDEX deals_in_state ON public.deals USING btree (state, created_at, id);
+
 CREATE INDEX deals_of_aggregate ON public.deals USING btree (aggregate_id);
 
 CREATE INDEX deals_of_client ON public.deals USING btree (client);
+
+CREATE INDEX deals_of_provider ON public.deals USING btree (provider_id, created_at, id);
 
 CREATE UNIQUE INDEX deals_one_live_per_slot ON public.deals USING btree (aggregate_id, slot, generation) WHERE (state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state]));
 
@@ -480,15 +593,29 @@ CREATE INDEX placements_of_upload ON public.placements USING btree (upload_id);
 
 CREATE UNIQUE INDEX placements_once ON public.placements USING btree (upload_id, COALESCE(cut, '-1'::integer)) WHERE (NOT topped_up);
 
+CREATE UNIQUE INDEX tokens_name_not_revoked ON public.tokens USING btree (name) WHERE (revoked_at IS NULL);
+
+CREATE INDEX upload_owners_by_age ON public.upload_owners USING btree (owner_id, since, upload_id);
+
+CREATE INDEX uploads_by_age ON public.uploads USING btree (created_at, id);
+
 CREATE INDEX uploads_failed ON public.uploads USING btree (changed_at, id) WHERE (state = 'failed'::upload_state);
 
 CREATE INDEX uploads_incomplete ON public.uploads USING btree (changed_at, id) WHERE (state = 'incomplete'::upload_state);
+
+CREATE INDEX uploads_removed ON public.uploads USING btree (created_at, id) WHERE (state = 'removed'::upload_state);
 
 CREATE INDEX uploads_waiting ON public.uploads USING btree (changed_at, id) WHERE (state = 'waiting'::upload_state);
 
 CREATE INDEX wanted_blocks_came ON public.wanted_blocks USING btree (upload_id) WHERE came;
 
 CREATE INDEX wanted_blocks_in_order ON public.wanted_blocks USING btree (upload_id, id);
+
+CREATE INDEX webhook_dead_letters_of_webhook ON public.webhook_dead_letters USING btree (webhook_id, id);
+
+CREATE INDEX webhook_dead_letters_to_redrive ON public.webhook_dead_letters USING btree (webhook_id, id) WHERE (redrive_at IS NOT NULL);
+
+CREATE INDEX webhooks_of_owner ON public.webhooks USING btree (owner, created_at);
 
 create view aggregate_replicas as
  SELECT a.id AS aggregate_id,
@@ -499,6 +626,35 @@ create view aggregate_replicas as
      LEFT JOIN deals d ON d.aggregate_id = a.id
   WHERE a.state = 'sealed'::aggregate_state
   GROUP BY a.id;
+
+create view ops_aggregate_times as
+ SELECT a.id AS aggregate_id,
+    a.state,
+    a.opened_at,
+    a.sealed_at,
+    t.published_at,
+    t.active_at,
+    GREATEST(EXTRACT(epoch FROM a.opened_at - a.oldest_accepted_at), 0::numeric)::double precision AS seconds_to_aggregate,
+    EXTRACT(epoch FROM a.sealed_at - a.oldest_accepted_at)::double precision AS seconds_to_sealed,
+    EXTRACT(epoch FROM t.published_at - a.oldest_accepted_at)::double precision AS seconds_to_published,
+    EXTRACT(epoch FROM t.active_at - a.oldest_accepted_at)::double precision AS seconds_to_active
+   FROM aggregates a
+     LEFT JOIN aggregate_times t ON t.aggregate_id = a.id
+  WHERE a.oldest_accepted_at IS NOT NULL;
+
+create view ops_stage_times as
+ SELECT a.id AS aggregate_id,
+    s.stage,
+    s.entered_at,
+        CASE
+            WHEN s.left_at IS NOT NULL THEN GREATEST(s.left_at, s.entered_at)
+            ELSE NULL::timestamp with time zone
+        END AS left_at,
+    t.active_at
+   FROM aggregates a
+     LEFT JOIN aggregate_times t ON t.aggregate_id = a.id
+     CROSS JOIN LATERAL ( VALUES ('waiting'::text,a.oldest_accepted_at,GREATEST(a.opened_at, a.oldest_accepted_at)), ('filling'::text,a.opened_at,t.closed_at), ('sealing'::text,t.closed_at,a.sealed_at), ('sealed'::text,a.sealed_at,t.signed_at), ('signed'::text,t.signed_at,t.accepted_at), ('accepted'::text,t.accepted_at,t.published_at), ('published'::text,t.published_at,t.active_at)) s(stage, entered_at, left_at)
+  WHERE s.entered_at IS NOT NULL AND a.entry_count > 0 AND (t.active_at IS NULL OR t.active_at >= s.entered_at);
 
 create view outbox as
  SELECT "position",
@@ -515,6 +671,89 @@ create view outbox as
     evidence
    FROM events
   WHERE xid < pg_snapshot_xmin(pg_current_snapshot());
+
+create view upload_statuses as
+ SELECT id,
+    root,
+    state,
+    created_at,
+    changed_at,
+    dag_bytes,
+    missing_count,
+    missing_first,
+    failure,
+    (( SELECT count(*) AS count
+           FROM cuts c
+          WHERE c.upload_id = u.id))::integer AS cut_count,
+    ( SELECT COALESCE(json_agg(placed.*), '[]'::json) AS "coalesce"
+           FROM ( SELECT p.seq,
+                    p.cut,
+                    p.selector,
+                    a.id AS aggregate_id,
+                    a.state,
+                    a.entry_count,
+                    a.length_bytes,
+                    a.capacity_bytes,
+                    a.oldest_accepted_at,
+                    a.piece_cid,
+                    a.batch_root,
+                    a.released_at,
+                    ( SELECT COALESCE(json_agg(deal.*), '[]'::json) AS "coalesce"
+                           FROM ( SELECT d.state,
+                                    d.provider_id,
+                                    d.changed_at,
+                                    d.start_epoch,
+                                    d.end_epoch,
+                                    d.chain_deal_id,
+                                    d.sector_start_epoch,
+                                    d.reason_code,
+                                    d.reason_text
+                                   FROM deals d
+                                  WHERE d.aggregate_id = a.id AND (d.state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state, 'expired'::deal_state, 'slashed'::deal_state, 'missed'::deal_state]))
+                                  ORDER BY d.changed_at, d.id) deal) AS deals,
+                    ( SELECT to_json(refused.*) AS to_json
+                           FROM ( SELECT r.provider_id,
+                                    COALESCE(r.reason_text, r.reason_code) AS text,
+                                    r.changed_at
+                                   FROM deals r
+                                  WHERE r.aggregate_id = a.id AND (r.state = ANY (ARRAY['rejected'::deal_state, 'failed'::deal_state, 'abandoned'::deal_state])) AND NOT (EXISTS ( SELECT
+   FROM deals l
+  WHERE l.aggregate_id = a.id AND (l.state = ANY (ARRAY['signed'::deal_state, 'sent'::deal_state, 'accepted'::deal_state, 'published'::deal_state, 'active'::deal_state]))))
+                                  ORDER BY r.changed_at DESC, r.id
+                                 LIMIT 1) refused) AS last_refusal,
+                    ( SELECT to_json(come.*) AS to_json
+                           FROM ( SELECT
+CASE
+ WHEN t.published_at IS NOT NULL THEN 'published'::text
+ WHEN t.accepted_at IS NOT NULL THEN 'accepted'::text
+ WHEN t.signed_at IS NOT NULL THEN 'signed'::text
+ WHEN a.state = 'open'::aggregate_state THEN 'filling'::text
+ ELSE a.state::text
+END AS stage,
+CASE
+ WHEN t.signed_at IS NOT NULL THEN COALESCE(t.published_at, t.accepted_at, t.signed_at)
+ WHEN a.state = 'open'::aggregate_state THEN a.opened_at
+ WHEN a.state = 'sealed'::aggregate_state THEN a.sealed_at
+ ELSE a.changed_at
+END AS since,
+                                    ( SELECT json_agg(counted.*) AS json_agg
+   FROM ( SELECT r.value ->> 'code'::text AS code,
+      count(*)::integer AS providers
+     FROM ( SELECT c.refused
+       FROM choices c
+      WHERE a.state = 'sealed'::aggregate_state AND c.aggregate_id = a.id
+      ORDER BY c.id DESC
+     LIMIT 1) last,
+      LATERAL jsonb_array_elements(last.refused) r(value)
+    GROUP BY (r.value ->> 'code'::text)) counted) AS refused
+                                   FROM ( VALUES (a.id)) one(id)
+                                     LEFT JOIN aggregate_times t ON t.aggregate_id = one.id
+                                  WHERE t.active_at IS NULL) come) AS come
+                   FROM placements p
+                     JOIN aggregates a ON a.id = p.aggregate_id
+                  WHERE p.upload_id = u.id
+                  ORDER BY a.id DESC) placed) AS placements
+   FROM uploads u;
 
 CREATE OR REPLACE FUNCTION public.aggregate_has_event()
  RETURNS trigger
@@ -548,6 +787,8 @@ CREATE CONSTRAINT TRIGGER deals_change_has_event AFTER INSERT OR UPDATE OF state
 
 comment on view aggregate_replicas is 'How well each sealed aggregate is kept: deals that fill a slot, those that are active, and when the youngest of these became so. What topping up and releasing know of deals.';
 
+comment on table aggregate_times is 'When an aggregate first came to a step: closed, a proposal signed, accepted, published, active; a step that was never seen counts with the next one. Folded out of the events by whichever process comes first each minute; read by status, by the views ops_aggregate_times and ops_stage_times; can be made anew from the events.';
+
 comment on table aggregates is 'One CARv1 each: 59 bytes of header, runs, filler, batch tree. Written by stow, seal and release; read by all later stages; never deleted. length_bytes counts header and runs; filler_bytes are sections of one raw block of zeros; piece_bytes is the padded size, the smallest power of two that holds the CAR; released_at: its bytes are not kept from then on, and its proofs are in the object proofs_key.';
 
 comment on table audit is 'Who did what by hand, and why. Written in the transaction of the act; append only.';
@@ -576,7 +817,13 @@ comment on column deals.said_status is 'The provider''s own words on the deal wh
 
 comment on table events is 'Every change of state, with its evidence; append only: history and outbox in one. position orders the events of one subject; across subjects read the view outbox in the order (xid, position).';
 
+comment on table history_cursor is 'How far the events are folded into aggregate_times, and as of when that is all there is to know; null until the first time. Written by that process alone which holds the row.';
+
 comment on table network is 'The one network this database belongs to. Written once at first start (genesis of a devnet at first contact); read at every start; never deleted.';
+
+comment on view ops_aggregate_times is 'How long each aggregate took to each point, counted from the acceptance of its oldest upload, so that most uploads took less; null: it is not there yet. Up to a minute behind.';
+
+comment on view ops_stage_times is 'When each aggregate entered and left each stage for the first time (left_at null: it is there), and when its first deal became active. waiting is told of its oldest upload. Up to a minute behind.';
 
 comment on view outbox is 'Events that are safe to hand out in the order (xid, position), with the pair as cursor: every transaction that is still open or to come has a larger xid. position alone would lose the event of a younger transaction that took a lower position and commits later.';
 
@@ -587,6 +834,8 @@ comment on table part_blocks is 'Blocks held of uploads that are not complete, b
 comment on table parts is 'Stored sections of an upload: canonical CAR sections (first occurrence of each CID, minimal varints, no header) in a range of a store object. No block is in two parts of one upload. Written by receive; read by seal and piece serving. run_seq: place in the upload''s run, null while the upload is incomplete; id gives the order of acceptance.';
 
 comment on table placements is 'Where a run lies in an aggregate: never moved, never deleted. Written by stow, selector by seal; read by seal, piece serving and the API. cut: the part of the upload, null when it is whole; topped_up: placed once more to bring a small aggregate to the smallest piece that providers take.';
+
+comment on column placements.topped_up is 'Not the place of its own that an upload, or a cut of one, has once: it brings a small aggregate to the smallest piece that providers take, or it was the place before the upload was sent anew.';
 
 comment on table policies is 'Deal policy, a new row each change, the highest version rules. Prices are attoFIL per GiB per epoch. Written by operators; read by propose; never deleted.';
 
@@ -606,12 +855,30 @@ comment on column providers.agent is 'The software it said it is (libp2p identif
 
 comment on column providers.transport is 'The way that worked last, tried first; transport_at is when.';
 
+comment on table restorations is 'Released aggregates whose bytes were fetched back for a repair or a renewal, or whose fetching failed. Written by the restore stage; the row goes when the bytes are released again.';
+
+comment on column restorations.object_key is 'The whole CAR, checked against the piece CID before; null: it is not there.';
+
+comment on column restorations.next_at is 'Nobody fetches before; means nothing once the object is there.';
+
+comment on column restorations.refusals is 'Why what each provider serves was not taken, the last time.';
+
 comment on table scrub_progress is 'How far the reading of all stored bytes has come: parts and trees up to after_id are read in the pass that began then. pass_ended_at: when the last whole pass ended. Written and read by scrub, so that a restart goes on.';
+
+comment on table tokens is 'Tokens made by operators; written by POST /tokens and lading token, read at each first use in two seconds, never deleted.';
+
+comment on column tokens.last_used_at is 'Coarse: written at most once a minute by each process.';
 
 comment on table transfers is 'What a provider was sent of its piece: a bit for each 64 MiB of the CAR, set before the first byte of it leaves; served_bytes counts every byte sent, repetitions too. Written by piece serving; read by calling off and by status.';
 
 comment on table upload_owners is 'Who sent an upload. Written by receive; ended, not deleted, by the API.';
 
+comment on view upload_statuses is 'All that is told of an upload, in one row: where it lies, whole or in parts (newest aggregate first), with the deals that are shown (oldest change first) and the last refusal of each aggregate that has no live deal. What /check and the lists of uploads read, so that they cannot differ. Each part is looked up by index for the rows that are asked for alone.';
+
 comment on table uploads is 'One row a root CID (CIDv1 base32). Written by receive and stow; read by the API and stow; never deleted. run_bytes: bytes of its run in an aggregate; dag_bytes: sum of its blocks'' bytes.';
 
 comment on table wanted_blocks is 'CIDv1s that reached blocks of an incomplete upload link to and that did not come; id gives the order in which the links were found; came: the block is there since the links were last followed. Written by receive; an upload is complete when none is left.';
+
+comment on table webhook_dead_letters is 'Calls that no receiver took in all the time that they were tried: the changes after `from` up to `to`, which stand in the outbox still. Written by delivery; redrive_at set by the API asks for one more try; deleted when that succeeds.';
+
+comment on table webhooks is 'One receiver of changes each. Written and deleted by the API; cursor, attempts and lease by the one process that holds the lease, by the database''s clock. All changes up to the cursor were taken by the receiver, or are dead letters; failing_to is the last change of the call that is tried again. Its secret is derived from TOKEN_SECRET and stands nowhere.';

@@ -7,12 +7,17 @@ import { formatBytes, parseBytes, parseDurationMs } from './filecoin/units.ts';
 import { LadingError } from './errors.ts';
 import type { LogLevel } from './log.ts';
 import { parseS3Url } from './storage/s3-url.ts';
+import { readAccessSettings, type AccessSettings } from './access-settings.ts';
 
 const roles = ['api', 'aggregate', 'deals', 'watch'] as const;
 type Role = (typeof roles)[number];
 
-const tokenRoles = ['upload', 'ops', 'read'] as const;
+export const tokenRoles = ['upload', 'ops', 'read'] as const;
 export type TokenRole = (typeof tokenRoles)[number];
+
+export function isTokenRole(text: string): text is TokenRole {
+  return tokenRoles.some((role) => role === text);
+}
 
 export interface ApiToken {
   name: string;
@@ -25,7 +30,7 @@ interface RpcEndpoint {
   token?: string;
 }
 
-export interface Config {
+export interface Config extends AccessSettings {
   host: string;
   port: number;
   /** Undefined: where the API listens. */
@@ -54,6 +59,10 @@ export interface Config {
   uploadTimeoutMs: number;
   lookbackEpochs: number;
   publicCheck: boolean;
+  /** Where webhooks may go, and how long a call that fails is tried again. */
+  webhooks: { allowPrivate: boolean; retryForMs: number };
+  /** Whether providers may be dialed at addresses that are not of the public internet; on a devnet they always may. */
+  allowPrivateProviders: boolean;
   /** Bytes of pieces served in a second, all connections together; undefined: no cap. */
   pieceRate: number | undefined;
   logLevel: LogLevel;
@@ -114,6 +123,10 @@ function parseOneOf<T extends string>(allowed: readonly T[]): (text: string) => 
   };
 }
 
+function parseYes(text: string): boolean {
+  return parseOneOf(['true', 'false'])(text) === 'true';
+}
+
 function parseHttpUrl(text: string): string {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
     throw new Error(`'${text}' is not an http(s) URL such as https://lading.example.com`);
@@ -132,6 +145,9 @@ function parseTokens(text: string): ApiToken[] {
   });
   const names = new Set(tokens.map(({ name }) => name));
   if (names.size !== tokens.length) throw new Error('two entries have the same name');
+  // Whoever sends it would be the first of the two, and the second nobody.
+  if (new Set(tokens.map(({ token }) => token)).size !== tokens.length)
+    throw new Error('two entries have the same token');
   return tokens;
 }
 
@@ -264,7 +280,13 @@ export function readConfig(env: Env, purpose: 'serve' | 'tool' = 'serve'): Confi
     scrubBytesPerSecond: Number(reader.read('SCRUB_RATE', 8n * 2n ** 20n, parseBytes)),
     uploadTimeoutMs: reader.read('UPLOAD_TIMEOUT', 24 * 3_600_000, parseDurationMs),
     lookbackEpochs: reader.read('LOOKBACK_EPOCHS', 10, parseWhole(0, 900)),
-    publicCheck: reader.read('PUBLIC_CHECK', true, (text) => parseOneOf(['true', 'false'])(text) === 'true'),
+    publicCheck: reader.read('PUBLIC_CHECK', true, parseYes),
+    ...readAccessSettings(reader),
+    webhooks: {
+      allowPrivate: reader.read('LADING_WEBHOOK_ALLOW_PRIVATE', false, parseYes),
+      retryForMs: reader.read('LADING_WEBHOOK_RETRY_FOR', 3 * 86_400_000, parseDurationMs),
+    },
+    allowPrivateProviders: reader.read('LADING_PROVIDER_ALLOW_PRIVATE', false, parseYes),
     pieceRate: reader.read('PIECE_RATE', undefined as number | undefined, parsePieceRate),
     logLevel: reader.read<LogLevel>('LOG_LEVEL', 'info', parseOneOf(LOG_LEVELS)),
   };

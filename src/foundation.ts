@@ -1,13 +1,16 @@
 import { createChain, createChainPool, type ChainPool } from './chain/chain.ts';
+import type { EndpointHealth } from './chain/endpoint-health.ts';
 import { createRpc, type RpcPool } from './chain/rpc.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { endLeases } from './deals/send/attempt-lease.ts';
 import { createPieceTokens, type PieceTokens } from './deals/send/piece-token.ts';
+import { webhookSecret } from './events/webhook-signature.ts';
 import { lastEpochBy } from './filecoin/epoch.ts';
 import { networks } from './filecoin/networks.ts';
 import { startJobs, type JobEngine } from './jobs.ts';
 import type { Log } from './log.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { openNetwork, type OwnNetwork } from './network.ts';
 import { openDatabase, type OpenDatabase } from './open-database.ts';
 import { openStore } from './storage/open-store.ts';
@@ -35,18 +38,24 @@ export interface Foundation {
   jobs: JobEngine;
   /** Undefined: no CHAIN_RPC_URL, so nothing is proposed or watched. */
   chain: ChainPool | undefined;
+  /** How the endpoints of the chain fare. */
+  rpcHealth: (() => EndpointHealth[]) | undefined;
+  metrics: Metrics;
   pieceTokens: PieceTokens;
+  /** Signs the calls of this webhook. */
+  webhookSecret(webhookId: string): string;
 }
 
-type RpcDeps = Pick<Foundation, 'clock' | 'log' | 'random'>;
+type RpcDeps = Pick<Foundation, 'clock' | 'log' | 'random' | 'metrics'>;
 
 /** Nothing that an endpoint says is believed before it has shown the genesis of our network. */
-function openRpc(config: Config, network: OwnNetwork, { clock, log, random }: RpcDeps): RpcPool {
+function openRpc(config: Config, network: OwnNetwork, { clock, log, random, metrics }: RpcDeps): RpcPool {
   const { genesisSeconds } = networks[config.network];
   return createRpc({
     endpoints: config.rpcEndpoints,
     clock,
     random,
+    onRequest: metrics.counters.rpcRequested,
     onHealth: (health) => {
       if (health.state === 'resting') log.warn({ ...health }, 'chain.endpoint_resting');
       else if (['behind', 'ahead', 'differs', 'disputed'].includes(health.standing))
@@ -65,19 +74,24 @@ export async function openFoundation(
   stack: AsyncDisposableStack,
 ): Promise<Foundation> {
   const { log, signal, clock = systemClock, random = Math.random } = options;
+  const metrics = createMetrics();
   const database = stack.use(await openDatabase(config, { log, signal }));
   const network = await openNetwork(database.kysely, config.network);
   const store = await openStore(config.storeUrl);
   stack.defer(() => store.close());
   // Only a folder next to our own database is surely ours alone; a bucket may have other users, so there age decides.
   if (database.soleOwner && config.storeUrl.startsWith('file:')) await sweepStaging({ store, log }, 0);
-  const jobs = stack.use(await startJobs({ url: database.url, clock, log }));
+  const jobs = stack.use(await startJobs({ url: database.url, clock, log, onRun: metrics.counters.jobRan }));
   const requeued = database.soleOwner ? await jobs.requeueActive() : 0;
   if (database.soleOwner) await endLeases(database.kysely, clock.now());
   if (requeued > 0) log.info({ jobs: requeued }, 'jobs.requeued');
-  const rpc = config.rpcEndpoints.length === 0 ? undefined : openRpc(config, network, { clock, log, random });
+  const rpc = config.rpcEndpoints.length === 0 ? undefined : openRpc(config, network, { clock, log, random, metrics });
   if (rpc !== undefined) stack.defer(() => rpc.close());
-  const pieceTokens = createPieceTokens(config.tokenSecret ?? (await ownTokenSecret(config.dataDir)));
+  const secret = config.tokenSecret ?? (await ownTokenSecret(config.dataDir));
+  const pieceTokens = createPieceTokens(secret);
+  const secretOf = (webhookId: string) => webhookSecret(secret, webhookId);
   const chain = rpc && createChainPool(rpc);
-  return { config, log, clock, random, database, network, store, jobs, chain, pieceTokens };
+  const rpcHealth = rpc && (() => rpc.health());
+  const opened = { config, log, clock, random, database, network, store, jobs, chain, rpcHealth, metrics };
+  return { ...opened, pieceTokens, webhookSecret: secretOf };
 }

@@ -7,6 +7,7 @@ export interface JobData {
   hash: { aggregateId: string };
   seal: { aggregateId: string };
   propose: { aggregateId: string };
+  restore: { aggregateId: string };
   send: { dealId: string };
   status: { dealId: string };
 }
@@ -18,7 +19,7 @@ interface QueueRules {
   /** Of equal jobs that wait, one is enough: a new one makes it due at the earlier time of both. */
   mergesWaiting?: boolean;
   queue: QueueOptions & { notify: boolean };
-  work: WorkOptions;
+  work: Omit<WorkOptions, 'localConcurrency'> & { localConcurrency: number };
 }
 
 const SECOND = 1;
@@ -89,6 +90,13 @@ export const QUEUES: Record<QueueName, QueueRules> = {
     queue: { ...STAGE, heartbeatSeconds: HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
     // What is known of providers and balances is read once a batch; a provider that does not answer holds up all of it.
     work: { ...POLL, batchSize: 50, localConcurrency: 1, burstWhenBatchFull: true },
+  },
+  restore: {
+    // Each pass of proposing asks again until the bytes are there.
+    mergesWaiting: true,
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
+    // One fills the line of a whole process for as long as a provider gives, and holds a connection of the pool.
+    work: { ...POLL, batchSize: 1, localConcurrency: 1 },
   },
   send: {
     queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },

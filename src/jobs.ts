@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
-import { fromKysely, PgBoss } from 'pg-boss';
+import { fromKysely, PgBoss, type WorkOptions } from 'pg-boss';
 import type { Clock } from './clock.ts';
 import type { DB } from './db/tables.ts';
 import { describeError } from './errors.ts';
@@ -20,7 +20,12 @@ export interface Jobs {
   ): Promise<void>;
 }
 
-export interface JobEngine extends Jobs, AsyncDisposable {
+export interface ManyJobs extends Jobs {
+  /** As send, for many that are due now, in one statement or two. */
+  sendAll<Q extends QueueName>(trx: Kysely<DB>, queue: Q, data: readonly JobData[Q][]): Promise<void>;
+}
+
+export interface JobEngine extends ManyJobs, AsyncDisposable {
   /** From now on this process takes jobs of the queue. A handler that throws is logged, and its batch retried with back-off. */
   work<Q extends QueueName>(queue: Q, handler: JobHandler<Q>): Promise<void>;
   /** How many jobs of the queue are not done: waiting, deferred, to be retried, or in hand. */
@@ -43,10 +48,19 @@ const STOP_LIMIT_MS = 7_000;
 const ABORT_LIMIT_MS = 1_000;
 const UNDONE = ['created', 'retry', 'active'];
 
+/** One batch of a queue that its handler is through with. */
+export interface JobRun {
+  queue: QueueName;
+  failed: boolean;
+  ms: number;
+}
+
 export interface JobOptions {
   url: string;
   clock: Clock;
   log: Log;
+  /** Told of each batch. */
+  onRun?: (run: JobRun) => void;
 }
 
 function createBoss(url: string, supervise: boolean): PgBoss {
@@ -102,32 +116,35 @@ export async function startJobs(options: JobOptions): Promise<JobEngine> {
   return new BossEngine(boss, options);
 }
 
-interface WaitingJob {
+interface WaitingJobs {
   queue: QueueName;
-  data: object;
+  wanted: readonly object[];
   waitSeconds: number;
 }
 
-/** True when an equal job waits, and is now due no later than this one. One that is being taken right now is passed over. */
-async function mergeWaiting(trx: Kysely<DB>, { queue, data, waitSeconds }: WaitingJob): Promise<boolean> {
+/** Makes those that wait due no later than the wanted ones; answers which do. What is being taken right now is passed over. */
+async function mergeWaiting(trx: Kysely<DB>, { queue, wanted, waitSeconds }: WaitingJobs): Promise<Set<string>> {
   const sql = `update pgboss.job set start_after = least(start_after, now() + $3::float * interval '1 second')
     where name = $1 and id in (select id from pgboss.job
-      where name = $1 and state = 'created' and data = $2::jsonb for update skip locked) returning id`;
-  const { rows } = await fromKysely(trx).executeSql(sql, [queue, JSON.stringify(data), waitSeconds]);
-  return rows.length > 0;
+      where name = $1 and state = 'created' and data = any(select jsonb_array_elements($2::jsonb))
+      for update skip locked) returning data`;
+  const { rows } = await fromKysely(trx).executeSql(sql, [queue, JSON.stringify(wanted), waitSeconds]);
+  return new Set(rows.map(({ data }: { data: object }) => JSON.stringify(data)));
 }
 
 class BossEngine implements JobEngine {
   readonly #boss: PgBoss;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #onRun: JobOptions['onRun'];
   readonly #inHand = new Set<Promise<void>>();
   #stopping: Promise<void> | undefined;
 
-  constructor(boss: PgBoss, { clock, log }: JobOptions) {
+  constructor(boss: PgBoss, { clock, log, onRun }: JobOptions) {
     this.#boss = boss;
     this.#clock = clock;
     this.#log = log;
+    this.#onRun = onRun;
   }
 
   async send<Q extends QueueName>(
@@ -140,12 +157,39 @@ class BossEngine implements JobEngine {
     // A wait, not a time: the service's clock and the database's need not agree.
     const waitSeconds = startAfter === undefined ? 0 : (startAfter.getTime() - this.#clock.now().getTime()) / 1_000;
     const wait = Math.max(waitSeconds, 0);
-    if (QUEUES[queue].mergesWaiting && (await mergeWaiting(trx, { queue, data, waitSeconds: wait }))) return;
+    if (QUEUES[queue].mergesWaiting) {
+      const merged = await mergeWaiting(trx, { queue, wanted: [data], waitSeconds: wait });
+      if (merged.size > 0) return;
+    }
     await this.#boss.send(queue, data, { db: fromKysely(trx), ...(waitSeconds > 0 && { startAfter: waitSeconds }) });
   }
 
+  async sendAll<Q extends QueueName>(trx: Kysely<DB>, queue: Q, data: readonly JobData[Q][]): Promise<void> {
+    if (data.length === 0) return;
+    const waiting = QUEUES[queue].mergesWaiting
+      ? await mergeWaiting(trx, { queue, wanted: data, waitSeconds: 0 })
+      : undefined;
+    const missing = data.filter((one) => waiting?.has(JSON.stringify(one)) !== true);
+    if (missing.length === 0) return;
+    await this.#boss.insert(
+      queue,
+      missing.map((one) => ({ data: one })),
+      { db: fromKysely(trx) },
+    );
+  }
+
   async work<Q extends QueueName>(queue: Q, handler: JobHandler<Q>): Promise<void> {
-    await this.#boss.work<JobData[Q]>(queue, QUEUES[queue].work, async (jobs) => {
+    const { localConcurrency, ...options } = QUEUES[queue].work;
+    for (let worker = 0; worker < localConcurrency; worker += 1) await this.#addWorker(queue, options, handler);
+  }
+
+  /**
+   * One that goes on as long as it finds jobs. pg-boss's own does so where a batch is larger than one job, and else
+   * waits for its next poll, so that a crowd of jobs would be worked by a worker a second each.
+   */
+  async #addWorker<Q extends QueueName>(queue: Q, options: WorkOptions, handler: JobHandler<Q>): Promise<void> {
+    let id: string | undefined;
+    id = await this.#boss.work<JobData[Q]>(queue, options, async (jobs) => {
       const [first] = jobs;
       if (first === undefined) return;
       const run = this.#run(queue, () =>
@@ -156,13 +200,18 @@ class BossEngine implements JobEngine {
       );
       this.#inHand.add(run);
       await run.finally(() => this.#inHand.delete(run));
+      if (id !== undefined) this.#boss.notifyWorker(id);
     });
   }
 
   async #run(queue: QueueName, handle: () => Promise<void>): Promise<void> {
+    const begun = performance.now();
+    const tell = (failed: boolean) => this.#onRun?.({ queue, failed, ms: performance.now() - begun });
     try {
       await handle();
+      tell(false);
     } catch (error) {
+      tell(true);
       const fields = { queue, err: describeError(error) };
       if (this.#stopping === undefined) this.#log.error(fields, 'job.failed');
       else this.#log.info(fields, 'job.interrupted');
@@ -212,13 +261,14 @@ class BossEngine implements JobEngine {
 }
 
 /** For commands that wake a stage of a service which runs elsewhere: sends jobs, and works none. */
-export async function openJobSender(options: JobOptions): Promise<Jobs & AsyncDisposable> {
+export async function openJobSender(options: JobOptions): Promise<ManyJobs & AsyncDisposable> {
   const boss = createBoss(options.url, false);
   boss.on('error', createFaultLog(options.log, options.clock));
   await boss.start();
   const engine = new BossEngine(boss, options);
   return {
     send: (trx, queue, data, when) => engine.send(trx, queue, data, when),
+    sendAll: (trx, queue, data) => engine.sendAll(trx, queue, data),
     [Symbol.asyncDispose]: () => boss.stop({ graceful: false }),
   };
 }

@@ -3,6 +3,7 @@ import { releaseAll } from './aggregate/keep/release/release.ts';
 import { scrubNext } from './aggregate/keep/scrub.ts';
 import { sweepOrphans, type Suspects } from './aggregate/keep/sweep-orphans.ts';
 import { systemClock } from './clock.ts';
+import { letRestoredGo } from './deals/restore/restore-store.ts';
 import { describeError } from './errors.ts';
 import type { Foundation } from './foundation.ts';
 
@@ -15,6 +16,10 @@ const ORPHAN_SWEEP_MS = 2 * 3_600_000;
 const LET_GO_MS = 600_000;
 /** As above; a round without anything to release is one query. */
 const RELEASE_MS = 600_000;
+/** Bytes that were fetched back stay for so long at least: their proposals are to be signed and sent first. */
+const RESTORED_MS = 3_600_000;
+/** The others wait for the next round. */
+const RESTORED_ROUND = 1_000;
 /** A step reads about as much as this time allows, so the rate holds within it. */
 const SCRUB_MS = 5_000;
 
@@ -45,6 +50,9 @@ export function beginKeeping({ config, database, store, clock, log }: Foundation
   if (retentionMs !== undefined) {
     loop('release', RELEASE_MS, async () => {
       await releaseAll({ db: kysely, store, clock, log, retentionMs }, signal);
+      const changedBefore = new Date(clock.now().getTime() - Math.max(retentionMs, RESTORED_MS));
+      const aggregates = await letRestoredGo(kysely, clock.now(), { changedBefore, limit: RESTORED_ROUND });
+      if (aggregates > 0) log.info({ aggregates }, 'aggregate.restored_let_go');
       return false;
     });
   }

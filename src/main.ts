@@ -12,6 +12,7 @@ const commands: Record<string, () => Promise<Command>> = {
   doctor: async () => (await import('./cli/doctor.ts')).doctor,
   upload: async () => (await import('./cli/upload.ts')).upload,
   status: async () => (await import('./cli/status.ts')).status,
+  events: async () => (await import('./cli/events.ts')).events,
   verify: async () => (await import('./cli/verify.ts')).verify,
   commp: async () => (await import('./cli/commp.ts')).commp,
   provider: async () => (await import('./cli/provider.ts')).provider,
@@ -19,6 +20,7 @@ const commands: Record<string, () => Promise<Command>> = {
   deal: async () => (await import('./cli/deal.ts')).deal,
   aggregate: async () => (await import('./cli/aggregate.ts')).aggregate,
   wallet: async () => (await import('./cli/wallet.ts')).wallet,
+  token: async () => (await import('./cli/token.ts')).token,
 };
 
 async function help(io: Io): Promise<number> {

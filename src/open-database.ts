@@ -1,6 +1,7 @@
 import { connect, type Database } from './db/connect.ts';
 import { startEmbedded, type EmbeddedPostgres } from './db/embedded.ts';
 import { migrate } from './db/migrate.ts';
+import { settleRestored } from './db/settle-restored.ts';
 import type { Config } from './config.ts';
 import { describeError, LadingError } from './errors.ts';
 import { installJobs } from './jobs.ts';
@@ -65,6 +66,7 @@ export async function openDatabase(config: Config, { log, signal }: OpenOptions)
     await prepare(url);
   }
   const database = stack.use(connect(url, { name: 'lading', log }));
+  if (await settleRestored(database.kysely)) log.warn({}, 'database.came_from_another_server');
   const owned = stack.move();
   const { kysely, pool } = database;
   return {

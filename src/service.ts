@@ -6,14 +6,22 @@ import { sealNow } from './aggregate/place/stow.ts';
 import { createQuota } from './aggregate/keep/quota.ts';
 import { NotReady } from './api/health.ts';
 import { createServer } from './api/server.ts';
+import type { Server } from './api/typed-server.ts';
 import { listeningUrl, type Config } from './config.ts';
 import { auditSeal } from './deals/audit.ts';
 import { addProvider } from './deals/providers/providers.ts';
+import { createStatusReader } from './deals/status/status-reader.ts';
 import { LadingError } from './errors.ts';
 import { openFoundation, type Foundation, type ServiceOptions } from './foundation.ts';
 import { sweepAtStart } from './keeping.ts';
 import { wakeProposals } from './wake-proposals.ts';
 import { openWork, type Work } from './work.ts';
+import type { Log } from './log.ts';
+import { runLoop } from './run-loop.ts';
+import { createDatabaseTokens, type DatabaseTokens } from './tokens/database-tokens.ts';
+
+/** When a token was last used is for people: a minute is near enough. */
+const LAST_USED_MS = 60_000;
 
 export interface Service extends AsyncDisposable {
   /** Where the API listens; undefined where this process has no role `api`. */
@@ -36,30 +44,48 @@ function readiness({ database, store }: Foundation, work: Work) {
 }
 
 function createApi(base: Foundation, work: Work) {
-  const { config, log, clock, database, network, store, jobs, chain, pieceTokens } = base;
+  const { config, log, clock, database, network, store, jobs, chain, rpcHealth, pieceTokens } = base;
   const { kysely } = database;
   const limits = receiveLimits(config);
   const spillFolder = join(config.dataDir, 'spill');
   const groups = new GroupCommit({ kysely, store, jobs, clock, log });
   const quota = createQuota({ kysely, clock, quotaBytes: config.storeQuotaBytes });
+  const configuredNames = config.apiTokens.map(({ name }) => name);
+  const databaseTokens = createDatabaseTokens({ kysely, clock, log, configuredNames });
   const server = createServer({
     kysely,
+    statuses: createStatusReader(base.database),
     store,
     clock,
     log,
     tokens: config.apiTokens,
+    databaseTokens,
     publicCheck: config.publicCheck,
+    rateLimits: config.rateLimits,
+    trustProxy: config.trustProxy,
+    corsOrigins: config.corsOrigins,
     pieceRate: config.pieceRate,
+    webhookSecret: base.webhookSecret,
+    webhookRules: config.webhooks,
     sealRules: config.sealing,
     jobs,
     dealNetwork: () => network.dealNetwork(),
     chainView: work.chainView,
+    outlooks: work.outlooks,
     readiness: readiness(base, work),
+    metrics: {
+      contentType: base.metrics.contentType,
+      text: base.metrics.scraper({ kysely, store, clock, rpcHealth }),
+    },
+    metricsFrom: config.metricsFrom,
+    onAnswered: base.metrics.counters.requestAnswered,
+    onPieceBytes: base.metrics.counters.pieceServed,
     verifyPieceToken: (token) => pieceTokens.verify(token),
     pieceTokens,
     publicUrl: config.publicUrl,
     addProvider: (given) => addProvider({ db: kysely, chain, clock }, given),
     providersChanged: () => wakeProposals(kysely, jobs),
+    policyChanged: () => wakeProposals(kysely, jobs),
     receiveCar: async (input) => {
       await quota.expect(input.declaredBytes ?? 0);
       return receiveCar(
@@ -72,7 +98,23 @@ function createApi(base: Foundation, work: Work) {
   });
   // Whoever was cut off while closing may still be in a group: database and store stay until that is written.
   server.addHook('onClose', () => groups.idle());
+  keepLastUsed(server, databaseTokens, log);
   return server;
+}
+
+/** Off the path of requests: now and then, and a last time when no more come. */
+function keepLastUsed(server: Server, databaseTokens: DatabaseTokens, log: Log): void {
+  const ending = new AbortController();
+  const { signal } = ending;
+  const loop = runLoop({ name: 'tokens-last-used', everyMs: LAST_USED_MS, jitter: 0.2, signal, log }, async () => {
+    await databaseTokens.saveLastUsed();
+    return false;
+  });
+  server.addHook('onClose', async () => {
+    ending.abort();
+    await loop;
+    await databaseTokens.saveLastUsed().catch(() => undefined);
+  });
 }
 
 type Api = ReturnType<typeof createApi>;

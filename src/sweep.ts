@@ -56,6 +56,8 @@ async function listDue({ kysely, clock, rules }: SweepDeps, cursors: SweepCursor
     hash: (await listAggregatesToHash(kysely, limit)).map(toJob),
     seal: seal.map(toJob),
     propose: propose.map(toJob),
+    // Proposing asks for it, each time that it wants bytes which are not there.
+    restore: [],
     send: send.map((dealId) => ({ dealId })),
     // Needs no cursor: each question sets the time of the next.
     status: (await listDealsToAsk(kysely, now, limit)).map((dealId) => ({ dealId })),
@@ -89,6 +91,7 @@ export async function sweepJobs(
     hash: await resend(deps, 'hash', due.hash),
     seal: await resend(deps, 'seal', due.seal),
     propose: await resend(deps, 'propose', due.propose),
+    restore: await resend(deps, 'restore', due.restore),
     send: await resend(deps, 'send', due.send),
     status: await resend(deps, 'status', due.status),
   };

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { createQuota } from './aggregate/keep/quota.ts';
 import { failStale } from './aggregate/receive/fail-stale.ts';
 import { hashChunks } from './aggregate/seal/hash-chunks.ts';
 import { seal } from './aggregate/seal/seal.ts';
@@ -6,8 +7,10 @@ import { cutUpload } from './aggregate/place/cut.ts';
 import { DirectoryCounts } from './aggregate/place/crowded-directories.ts';
 import { stow } from './aggregate/place/stow.ts';
 import type { ChainView } from './api/status-answer.ts';
+import { createForecast, type Outlooks } from './deals/status/forecast.ts';
 import { createProviderTransport } from './deals/transport/provider-transport.ts';
 import { createProposeHandler } from './deals/propose/propose-handler.ts';
+import { createRestoreHandler } from './deals/restore/restore.ts';
 import { createStatusHandler } from './deals/send/ask-status.ts';
 import { callOffStalled } from './deals/send/call-off.ts';
 import { wakeRenewals } from './deals/renew.ts';
@@ -15,9 +18,12 @@ import { createSendHandler } from './deals/send/send.ts';
 import { keepClientIds } from './deals/wallet/client-id.ts';
 import { createWatchView } from './deals/watch/watch.ts';
 import { openWallet } from './deals/wallet/open-wallet.ts';
+import { WebhookDelivery } from './events/deliver-webhooks.ts';
+import { releaseAll } from './events/webhook-lease.ts';
 import { machineEngine } from './hashing/commp-engine.ts';
 import type { Foundation } from './foundation.ts';
 import { beginKeeping } from './keeping.ts';
+import { countProviderAnswers } from './metrics/count-provider-answers.ts';
 import { runLoop } from './run-loop.ts';
 import { sweepJobs, type SweepCursors } from './sweep.ts';
 import { sweepStaging } from './sweep-staging.ts';
@@ -27,6 +33,8 @@ import { createWatching, type Watching } from './watching.ts';
 export interface Work extends AsyncDisposable {
   /** How fresh our view of the chain is. */
   chainView(): ChainView;
+  /** How long things take until they are active, by what was measured. */
+  outlooks(): Outlooks;
   /** Takes up work; from here on things happen. `publicUrl` is where providers reach us. */
   begin(options: { publicUrl: string }): Promise<void>;
 }
@@ -35,6 +43,10 @@ export interface Work extends AsyncDisposable {
 const SWEEP_MS = 30_000;
 /** What is looked for is a day old. */
 const STAGING_SWEEP_MS = 3_600_000;
+/** What is forecast are hours and days. */
+const FORECAST_MS = 60_000;
+/** One short query, most often; what is new is with its receivers in less than a second. */
+const WEBHOOKS_MS = 250;
 /** Of hours, a minute is soon enough. */
 const CALL_OFF_MS = 60_000;
 /** Renewals have weeks; those due are spread over days by their slots, and looked for once an hour. */
@@ -74,12 +86,15 @@ async function openDeals(
   watching: Watching | undefined,
   { stack, signal: starting }: { stack: AsyncDisposableStack; signal: AbortSignal },
 ) {
-  const { config, jobs, clock, random, log, database, pieceTokens } = base;
+  const { config, jobs, clock, random, log, database, store, pieceTokens } = base;
   const chain = base.chain && keepClientIds(base.chain);
   const { wallet: named, rpcEndpoints: endpoints } = config;
   const wallet = named === undefined ? undefined : stack.use(await openWallet(named, { endpoints, signal: starting }));
-  const transport = await createProviderTransport({ isDevnet: config.network === 'devnet', clock });
-  stack.defer(() => transport.close());
+  const isDevnet = config.network === 'devnet';
+  const allowPrivate = isDevnet || config.allowPrivateProviders;
+  const couriers = await createProviderTransport({ isDevnet, allowPrivate, clock });
+  stack.defer(() => couriers.close());
+  const transport = countProviderAnswers(couriers, base.metrics.counters.providerAnswered);
   const common = { db: database.kysely, jobs, clock, random, log, transport };
   return async (publicUrl: string) => {
     const propose = createProposeHandler({ ...common, chain, wallet, newUuid: randomUUID });
@@ -88,6 +103,10 @@ async function openDeals(
       await propose(due, signal);
     });
     if (chain === undefined || wallet === undefined) return;
+    const { minFreeBytes, storeQuotaBytes: quotaBytes } = config;
+    const quota = createQuota({ kysely: database.kysely, clock, quotaBytes });
+    const restore = createRestoreHandler({ ...common, chain, store, allowPrivate, minFreeBytes, quota });
+    await jobs.work('restore', restore);
     const send = createSendHandler({ ...common, chain, wallet, pieceTokens, publicUrl });
     await jobs.work('send', async (due, signal) => {
       await watching?.ensureOwnChain(signal);
@@ -102,14 +121,37 @@ async function openDeals(
   };
 }
 
+/** Those of this process, by the role that has to do with the outside. A database of our own has no other deliverer. */
+async function openWebhooks(base: Foundation): Promise<WebhookDelivery | undefined> {
+  const { config, clock, random, log, database, network } = base;
+  if (!config.roles.includes('api')) return undefined;
+  if (database.soleOwner) await releaseAll(database.kysely);
+  return new WebhookDelivery({
+    kysely: database.kysely,
+    clock,
+    random,
+    log,
+    letter: () => network.dealNetwork()?.addressLetter ?? 'f',
+    secretOf: base.webhookSecret,
+    rules: config.webhooks,
+    retryForMs: config.webhooks.retryForMs,
+    holder: randomUUID(),
+  });
+}
+
 /** Opens what the roles need; nothing is done before `begin`. A chain of another network is refused here. */
 export async function openWork(base: Foundation, signal: AbortSignal): Promise<Work> {
   const { config, log, database, jobs, clock } = base;
   await using stack = new AsyncDisposableStack();
   const loops: Promise<void>[] = [];
   const cursors: SweepCursors = {};
-  stack.defer(async () => void (await Promise.all(loops)));
+  const webhooks = await openWebhooks(base);
+  stack.defer(async () => {
+    await Promise.all(loops);
+    await webhooks?.stop();
+  });
   const watching = createWatching(base);
+  const forecast = createForecast({ kysely: database.kysely, clock });
   await watching?.tryOwnChain(signal);
   const beginDeals = config.roles.includes('deals') ? await openDeals(base, watching, { stack, signal }) : undefined;
   const owned = stack.move();
@@ -117,6 +159,7 @@ export async function openWork(base: Foundation, signal: AbortSignal): Promise<W
     loops.push(runLoop({ name, everyMs, jitter: JITTER, signal, log }, step));
   return {
     chainView: () => watching?.view() ?? NO_CHAIN,
+    outlooks: forecast.outlooks,
     async begin({ publicUrl }) {
       if (config.roles.includes('aggregate')) await beginAggregate(base);
       await beginDeals?.(publicUrl);
@@ -136,6 +179,13 @@ export async function openWork(base: Foundation, signal: AbortSignal): Promise<W
         );
       }
       if (config.roles.includes('aggregate')) beginKeeping(base, loop, signal);
+      loop('forecast', FORECAST_MS, forecast.refresh);
+      if (webhooks !== undefined) {
+        loop('webhooks', WEBHOOKS_MS, async () => {
+          await webhooks.step(signal);
+          return false;
+        });
+      }
       loop('staging', STAGING_SWEEP_MS, async () => {
         await sweepStaging(base);
         return false;

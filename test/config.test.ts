@@ -29,6 +29,14 @@ describe('the configuration', () => {
       wallet: undefined,
       lookbackEpochs: 10,
       publicCheck: true,
+      trustProxy: [],
+      corsOrigins: [],
+      metricsFrom: ['loopback'],
+      rateLimits: {
+        token: { count: 600_000, windowMs: 60_000 },
+        public: { count: 60_000, windowMs: 60_000 },
+        failed: { count: 600, windowMs: 60_000 },
+      },
       logLevel: 'info',
     });
     expect(config.sealing).toEqual({
@@ -55,6 +63,44 @@ describe('the configuration', () => {
     ]);
   });
 
+  it('reads who may come from where, and how often', () => {
+    const env = {
+      ...TOKENS,
+      TRUST_PROXY: 'loopback, 10.0.0.0/8,2001:db8::1',
+      CORS_ORIGINS: 'https://app.example.com/,http://localhost:5173',
+      METRICS_FROM: 'uniquelocal,198.51.100.0/24',
+      RATE_LIMIT_TOKEN: '100/s',
+      RATE_LIMIT_PUBLIC: 'none',
+      RATE_LIMIT_FAILED: '5/h',
+    };
+    expect(readConfig(env)).toMatchObject({
+      trustProxy: ['loopback', '10.0.0.0/8', '2001:db8::1'],
+      corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
+      metricsFrom: ['uniquelocal', '198.51.100.0/24'],
+      rateLimits: {
+        token: { count: 100, windowMs: 1_000 },
+        public: undefined,
+        failed: { count: 5, windowMs: 3_600_000 },
+      },
+    });
+    expect(readConfig({ ...TOKENS, CORS_ORIGINS: '*' }).corsOrigins).toEqual(['*']);
+    expect(readConfig({ ...TOKENS, METRICS_FROM: 'none' }).metricsFrom).toEqual([]);
+    expect(faultsOf({ ...TOKENS, METRICS_FROM: 'anybody' })).toContain('METRICS_FROM: ');
+  });
+
+  it('reads where webhooks may go, and for how long they are tried', () => {
+    expect(readConfig(TOKENS).webhooks).toEqual({ allowPrivate: false, retryForMs: 259_200_000 });
+    const env = { ...TOKENS, LADING_WEBHOOK_ALLOW_PRIVATE: 'true', LADING_WEBHOOK_RETRY_FOR: '1h' };
+    expect(readConfig(env).webhooks).toEqual({ allowPrivate: true, retryForMs: 3_600_000 });
+    expect(faultsOf({ ...TOKENS, LADING_WEBHOOK_ALLOW_PRIVATE: 'yes' })).toContain('LADING_WEBHOOK_ALLOW_PRIVATE: ');
+  });
+
+  it('reads whether providers may stand beside us', () => {
+    expect(readConfig(TOKENS).allowPrivateProviders).toBe(false);
+    expect(readConfig({ ...TOKENS, LADING_PROVIDER_ALLOW_PRIVATE: 'true' }).allowPrivateProviders).toBe(true);
+    expect(faultsOf({ ...TOKENS, LADING_PROVIDER_ALLOW_PRIVATE: '1' })).toContain('LADING_PROVIDER_ALLOW_PRIVATE: ');
+  });
+
   it('tells every fault at once, each by the name of its variable', () => {
     const told = faultsOf({
       PORT: '70000',
@@ -79,11 +125,26 @@ describe('the configuration', () => {
     ['an unknown role', { API_TOKENS: 'name:root:secret-one' }, /API_TOKENS: 'root' is none of upload, ops, read/],
     ['a short token', { API_TOKENS: 'name:ops:short' }, /fewer than 8 characters/],
     ['one name twice', { API_TOKENS: 'a:ops:secret-one,a:read:secret-two' }, /same name/],
+    ['one token twice', { API_TOKENS: 'a:ops:secret-one,b:read:secret-one' }, /same token/],
     ['no shared secret on a shared database', { ...TOKENS, DATABASE_URL: 'postgres://h/d' }, /TOKEN_SECRET: required/],
     ['a short secret', { ...TOKENS, TOKEN_SECRET: 'short' }, /TOKEN_SECRET: has fewer than 32/],
     ['more RPC tokens than URLs', { ...TOKENS, CHAIN_RPC_TOKEN: 'x' }, /CHAIN_RPC_TOKEN: more tokens than URLs/],
     ['MIN_FILL beyond the piece', { ...TOKENS, PIECE_SIZE: '1MiB', MIN_FILL: '2MiB' }, /MIN_FILL: more than/],
     ['FORCE_AGE before MAX_AGE', { ...TOKENS, MAX_AGE: '2h', FORCE_AGE: '1h' }, /FORCE_AGE: shorter/],
+    ['a proxy that is anybody', { ...TOKENS, TRUST_PROXY: '0.0.0.0/0' }, /TRUST_PROXY: '0.0.0.0\/0' is no address/],
+    ['a proxy by name', { ...TOKENS, TRUST_PROXY: 'true' }, /TRUST_PROXY: 'true' is no address/],
+    [
+      'a page that is no origin',
+      { ...TOKENS, CORS_ORIGINS: 'https://a.example/path' },
+      /CORS_ORIGINS: .*nor an origin/,
+    ],
+    ['an origin without a scheme', { ...TOKENS, CORS_ORIGINS: 'a.example' }, /CORS_ORIGINS: .*nor an origin/],
+    [
+      'a rate of nothing',
+      { ...TOKENS, RATE_LIMIT_TOKEN: '0/s' },
+      /RATE_LIMIT_TOKEN: '0\/s' is neither none nor a rate/,
+    ],
+    ['a rate without a time', { ...TOKENS, RATE_LIMIT_PUBLIC: '100' }, /RATE_LIMIT_PUBLIC: /],
     ['a piece above the largest sector', { ...TOKENS, PIECE_SIZE: '128GiB' }, /PIECE_SIZE: .*power of two/],
   ])('refuses %s', (_what, env, told) => {
     expect(faultsOf(env)).toMatch(told);

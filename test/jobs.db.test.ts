@@ -6,7 +6,7 @@ import { startJobs } from '../src/jobs.ts';
 import { silentLog, type Log } from '../src/log.ts';
 import { testDatabase } from './support/database.ts';
 
-async function until(what: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+async function until(what: () => boolean | Promise<boolean>, withinMs = 25_000): Promise<void> {
   for (const startedAt = Date.now(); Date.now() - startedAt < withinMs; ) {
     if (await what()) return;
     await delay(10);
@@ -47,13 +47,42 @@ describe('jobs', () => {
     const seen: string[] = [];
     await jobs.work('seal', async ([job]) => void seen.push(job?.aggregateId ?? ''));
     const startedAt = Date.now();
-    for (const aggregateId of ['1', '2', '3', '4', '5', '6']) {
+    for (let id = 1; id <= 20; id += 1) {
+      const aggregateId = String(id);
       await send('seal', { aggregateId });
       await until(() => seen.includes(aggregateId));
     }
-    // Two workers that look once a second would take about three.
-    expect(Date.now() - startedAt).toBeLessThan(2_000);
+    // Two workers that look once a second would take about ten.
+    expect(Date.now() - startedAt).toBeLessThan(6_600);
     await until(async () => (await jobs.pending('seal')) === 0);
+  });
+
+  it('are all worked at once where many wait, by few workers that take one each', async () => {
+    await using db = await engineOn();
+    const { jobs, kysely } = db;
+    const deals = Array.from({ length: 48 }, (_, at) => ({ dealId: String(at) }));
+    await kysely.transaction().execute((trx) => jobs.sendAll(trx, 'send', deals));
+    const startedAt = Date.now();
+    const seen: string[] = [];
+    await jobs.work('send', async ([job]) => void seen.push(job?.dealId ?? ''));
+    await until(() => seen.length === deals.length);
+    // Eight workers that look once a second would take five.
+    expect(Date.now() - startedAt).toBeLessThan(3_300);
+    expect(new Set(seen).size).toBe(deals.length);
+  });
+
+  it('sent together are there once each, and make those that wait for later due', async () => {
+    await using db = await engineOn();
+    const { jobs, kysely, send } = db;
+    await send('propose', { aggregateId: '1' }, { startAfter: new Date(Date.now() + 3_600_000) });
+    const wanted = ['1', '2', '3'].map((aggregateId) => ({ aggregateId }));
+    await kysely.transaction().execute((trx) => jobs.sendAll(trx, 'propose', wanted));
+    await kysely.transaction().execute((trx) => jobs.sendAll(trx, 'propose', wanted));
+    await kysely.transaction().execute((trx) => jobs.sendAll(trx, 'propose', []));
+    const seen: string[] = [];
+    await jobs.work('propose', async (batch) => void seen.push(...batch.map(({ aggregateId }) => aggregateId)));
+    await until(async () => (await jobs.pending('propose')) === 0);
+    expect(seen.toSorted()).toEqual(['1', '2', '3']);
   });
 
   it('come in batches where one call drains what is due', async () => {
@@ -103,7 +132,7 @@ describe('jobs', () => {
         heartbeat: true,
       });
     }
-    expect(rows).toHaveLength(7);
+    expect(rows).toHaveLength(8);
   });
 
   it('are not folded together: each commit has its own', async () => {

@@ -72,7 +72,7 @@ async function sealAll({ database }: World, ask: Ask) {
       expect([200, 409]).toContain((await ask(`/aggregates/${id}/seal`, OPS, { method: 'POST' })).status);
   }
   const isSealed = async () => (await aggregates()).every(({ state }) => state === 'sealed');
-  await expect.poll(isSealed, { timeout: 20_000 }).toBe(true);
+  await expect.poll(isSealed).toBe(true);
   return aggregates();
 }
 
@@ -103,7 +103,7 @@ test('an upload larger than an aggregate goes through the service in parts, and 
   const headers = { 'content-type': 'application/vnd.ipld.car' };
   const sent = await ask('/upload', UPLOAD, { method: 'POST', body: new Uint8Array(bytes), headers });
   expect([sent.status, await sent.text()]).toEqual([200, expect.stringContaining(root.toString())]);
-  await expect.poll(() => uploadState(own), { timeout: 20_000 }).toBe('stowed');
+  await expect.poll(() => uploadState(own)).toBe('stowed');
   const sealed = await sealAll(own, ask);
   expect(sealed.length).toBeGreaterThan(3);
   const check = (await (await ask(`/check/${root}`, READ)).json()) as { value: { queueing: object } };
@@ -141,6 +141,6 @@ test('an upload larger than an aggregate goes through the service in parts, and 
   expect(lines.filter((line) => line.startsWith('proven:') && line.includes(' others not) '))).toHaveLength(
     sealed.length,
   );
-  expect(lines.at(-1)).toBe(`proven: together the ${sealed.length} parts hold all blocks of the CAR`);
+  expect(lines).toContain(`proven: together the ${sealed.length} parts hold all blocks of the CAR`);
   expect(await checkEverything({ databaseUrl: own.database.url, store: join(own.folder, 'store') })).toEqual([]);
 });

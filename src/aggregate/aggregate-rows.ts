@@ -71,6 +71,12 @@ export async function findSealed(db: Db, id: bigint): Promise<SealedAggregate | 
   return row && sealedOf(row);
 }
 
+/** The object that holds the whole CAR of a released aggregate, where it was fetched back. */
+export async function findRestoredKey(db: Db, id: bigint): Promise<string | undefined> {
+  const query = db.selectFrom('restorations').select('object_key').where('aggregate_id', '=', id);
+  return (await query.executeTakeFirst())?.object_key ?? undefined;
+}
+
 /** All open aggregates, oldest first; configuration bounds how many there are. */
 export async function listOpen(db: Db): Promise<OpenAggregate[]> {
   const rows = await db.selectFrom('aggregates').selectAll().where('state', '=', 'open').orderBy('id').execute();

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
+import { tellEvent } from '../db/tell-event.ts';
 import { emptyAggregate, type OpenAggregate, type SealReason, type SealRules } from './place/placement-rules.ts';
 
 type Db = Kysely<DB>;
@@ -15,22 +16,6 @@ export class LostRace extends Error {
 /** Throws `LostRace` unless one row was changed. */
 export function mustChange(changedRows: bigint, what: string): void {
   if (changedRows !== 1n) throw new LostRace(`${what} was changed by another process`);
-}
-
-interface Change {
-  from: string | null;
-  to: string;
-  at: Date;
-  reason?: string | undefined;
-  evidence?: Record<string, string | number> | undefined;
-}
-
-async function insertEvent(trx: Db, aggregateId: bigint, { from, to, at, reason, evidence }: Change): Promise<void> {
-  const row = { aggregate_id: aggregateId, from_state: from, to_state: to, at, reason_code: reason ?? null };
-  await trx
-    .insertInto('events')
-    .values({ ...row, evidence: evidence ?? null })
-    .execute();
 }
 
 /** Opens an empty aggregate. Throws `LostRace` if others have opened as many as the rules allow meanwhile. */
@@ -55,7 +40,7 @@ export async function insertAggregate(trx: Db, rules: SealRules, at: Date): Prom
     })
     .returning('id')
     .executeTakeFirstOrThrow();
-  await insertEvent(trx, id, { from: null, to: 'open', at });
+  await tellEvent(trx, { aggregate: id }, { to: 'open', at });
   return { id, capacityBytes, lengthBytes, entryCount, oldestAcceptedAt: undefined };
 }
 
@@ -86,7 +71,7 @@ export async function advanceToSealing(trx: Db, id: bigint, { reason, at, topped
     toppedUpBytes: toppedUp.runBytes.toString(),
     fillerBytes: toppedUp.fillerBytes.toString(),
   };
-  await insertEvent(trx, id, { from: 'open', to: 'sealing', at, reason, evidence });
+  await tellEvent(trx, { aggregate: id }, { from: 'open', to: 'sealing', at, reason, evidence });
 }
 
 /** What sealing has found out of an aggregate. Sizes in bytes, pieceBytes padded. */
@@ -119,7 +104,7 @@ export async function advanceToSealed(trx: Db, id: bigint, seal: Seal, at: Date)
     .executeTakeFirst();
   mustChange(changed.numUpdatedRows, `aggregate ${id}`);
   const evidence = { pieceCid: seal.pieceCid, batchRoot: seal.batchRoot };
-  await insertEvent(trx, id, { from: 'sealing', to: 'sealed', at, evidence });
+  await tellEvent(trx, { aggregate: id }, { from: 'sealing', to: 'sealed', at, evidence });
 }
 
 /** Selectors written by one statement: enough to make round trips cheap, few enough to keep it small. */

@@ -1,7 +1,12 @@
 import { Readable } from 'node:stream';
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
-import { findListedAggregate, listAggregates, type ListedAggregate } from '../aggregate/aggregate-list.ts';
+import {
+  countAggregates,
+  findListedAggregate,
+  listAggregates,
+  type ListedAggregate,
+} from '../aggregate/aggregate-list.ts';
 import { findSealedByPiece, type SealedAggregate } from '../aggregate/aggregate-rows.ts';
 import { listEntries, type AggregateEntry } from '../aggregate/entries.ts';
 import type { SealNowOutcome } from '../aggregate/place/stow.ts';
@@ -12,18 +17,9 @@ import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
 import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { LadingError, unreachable } from '../errors.ts';
 import { actOf } from './auth.ts';
+import { listOf, listPage, listQuery } from './list-page.ts';
 import { canonicalPiece } from './parse-cid.ts';
-import {
-  decodeCursor,
-  encodeCursor,
-  exactly,
-  nullableNumber,
-  nullableText,
-  pageLimit,
-  pageQuery,
-  problem,
-  streamed,
-} from './schemas.ts';
+import { decodeCursor, exactly, nullableNumber, nullableText, problem, streamed } from './schemas.ts';
 import { dealSchema, knownNetwork } from './status-answer.ts';
 import type { Server } from './typed-server.ts';
 
@@ -55,12 +51,16 @@ const listedSchema = exactly({
   carSize: nullableNumber,
   batchRootCid: nullableText,
   entryCount: Type.Integer(),
-  length: Type.Number(),
+  length: Type.Number({ description: 'bytes of its header and uploads' }),
+  filler: Type.Number({ description: 'bytes of zeros that bring it to the smallest piece that providers take' }),
   capacity: Type.Number(),
   sealReason: nullableText,
   opened: Type.String(),
   oldestAccepted: nullableText,
   sealed: nullableText,
+  released: Type.Union([Type.String(), Type.Null()], {
+    description: 'since when its bytes are not kept here any more',
+  }),
 });
 
 const readers = { access: ['ops', 'read'] } as const;
@@ -74,8 +74,16 @@ export function aggregateRoutes(server: Server, deps: AggregateDeps): void {
   server.get(
     '/aggregates/:pieceCid',
     {
-      config: readers,
-      schema: { params: pieceParams, querystring: exactly({}), response: { 200: exactly(pieceSchema), ...failures } },
+      config: { ...readers, errors: ['INVALID_CID', 'NOT_FOUND', 'NETWORK_UNKNOWN'] },
+      schema: {
+        tags: ['aggregates'],
+        summary: 'A sealed aggregate with its deals',
+        description:
+          'Sizes are bytes, `pieceSize` the padded one. Deals are those that GET /check shows, oldest change first.',
+        params: pieceParams,
+        querystring: exactly({}),
+        response: { 200: exactly(pieceSchema), ...failures },
+      },
     },
     async ({ params }) => pieceAnswer(deps, await sealed(deps, params.pieceCid)),
   );
@@ -83,26 +91,29 @@ export function aggregateRoutes(server: Server, deps: AggregateDeps): void {
 
 function listRoute(server: Server, deps: AggregateDeps): void {
   const state = Type.Union([Type.Literal('open'), Type.Literal('sealing'), Type.Literal('sealed')]);
+  const released = Type.Boolean({ description: 'whether its bytes are not kept here any more' });
   server.get(
     '/aggregates',
     {
-      config: readers,
+      config: { ...readers, errors: ['INVALID_CURSOR'] },
       schema: {
-        querystring: exactly({ ...pageQuery, state: Type.Optional(state) }),
-        response: { 200: exactly({ items: Type.Array(listedSchema), next: nullableText }), ...failures },
+        tags: ['aggregates'],
+        summary: 'All aggregates, newest first',
+        description: 'Sizes are bytes; what is null is known once an aggregate is sealed.',
+        querystring: exactly({ ...listQuery, state: Type.Optional(state), released: Type.Optional(released) }),
+        response: { 200: listOf(listedSchema), ...failures },
       },
     },
     async ({ query }) => {
-      const limit = pageLimit(query);
-      const after =
-        query.cursor === undefined ? {} : { afterId: BigInt(decodeCursor(query.cursor, [/^\d{1,18}$/]).join('')) };
-      const rows = await listAggregates(deps.kysely, {
-        limit,
-        ...after,
-        ...(query.state === undefined ? {} : { state: query.state }),
+      const { state: inState, released: isReleased, cursor } = query;
+      const filter = { state: inState, released: isReleased };
+      const afterId = cursor === undefined ? undefined : BigInt(decodeCursor(cursor, [/^\d{1,18}$/]).join(''));
+      return listPage(query, {
+        read: (limit) => listAggregates(deps.kysely, filter, { afterId, limit }),
+        place: ({ id }) => [id.toString()],
+        answer: listedAnswer,
+        count: () => countAggregates(deps.kysely, filter),
       });
-      const last = rows.length < limit ? undefined : rows.at(-1);
-      return { items: rows.map(listedAnswer), next: last === undefined ? null : encodeCursor([last.id.toString()]) };
     },
   );
 }
@@ -111,8 +122,12 @@ function entriesRoute(server: Server, deps: AggregateDeps): void {
   server.get(
     '/aggregates/:pieceCid/entries',
     {
-      config: readers,
+      config: { ...readers, errors: ['INVALID_CID', 'NOT_FOUND'] },
       schema: {
+        tags: ['aggregates'],
+        summary: 'The uploads in a sealed aggregate',
+        description:
+          'One line of JSON an upload, in the order of the bytes: `{root, selector, offset, length, partial?}`.',
         params: pieceParams,
         querystring: exactly({}),
         produces: ['application/x-ndjson'],
@@ -131,8 +146,11 @@ function sealRoute(server: Server, deps: AggregateDeps): void {
   server.post(
     '/aggregates/:id/seal',
     {
-      config: { access: ['ops'] },
+      config: { access: ['ops'], errors: ['NOT_FOUND', 'AGGREGATE_NOT_OPEN'] },
       schema: {
+        tags: ['aggregates'],
+        summary: 'Seals an open aggregate now',
+        description: 'Whatever its fill and age, as long as it holds an upload. Audited.',
         params: exactly({ id: Type.String({ pattern: '^[0-9]{1,18}$' }) }),
         querystring: exactly({}),
         response: { 200: listedSchema, ...failures },
@@ -218,10 +236,12 @@ function listedAnswer(row: ListedAggregate) {
     batchRootCid: row.batchRoot,
     entryCount: row.entryCount,
     length: Number(row.lengthBytes),
+    filler: Number(row.fillerBytes),
     capacity: Number(row.capacityBytes),
     sealReason: row.sealReason,
     opened: formatOffsetTime(row.openedAt, 'microseconds'),
     oldestAccepted: time(row.oldestAcceptedAt),
     sealed: time(row.sealedAt),
+    released: time(row.releasedAt),
   };
 }

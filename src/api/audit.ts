@@ -23,11 +23,14 @@ export function auditRoutes(server: Server, { kysely }: AuditDeps): void {
   server.get(
     '/audit',
     {
-      config: { access: ['ops'] },
+      config: { access: ['ops'], errors: ['INVALID_CURSOR'] },
       schema: {
+        tags: ['tokens'],
+        summary: 'What operators did',
+        description: 'Every action, newest first: who did what to what, when, and why in their words.',
         querystring: exactly({
           ...pageQuery,
-          subject: Type.Optional(Type.String({ maxLength: 200, pattern: '^\\P{Cc}*$' })),
+          subject: Type.Optional(Type.String({ maxLength: 200, pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' })),
         }),
         response: {
           200: exactly({ items: Type.Array(entrySchema), next: nullableText }),

@@ -10,18 +10,25 @@ export interface CheckDeps extends StatusDeps {
   publicCheck: boolean;
 }
 
-const checkAnswer = exactly({
-  ok: Type.Literal(true),
-  value: exactly({ cid: Type.String(), ...statusProperties }),
-});
+export const checkedUpload = exactly({ cid: Type.String(), ...statusProperties });
+
+const checkAnswer = exactly({ ok: Type.Literal(true), value: checkedUpload });
+
+export function noUpload(): LadingError {
+  return new LadingError('NFT_NOT_FOUND', 'NFT not found');
+}
 
 export function checkRoutes(server: Server, deps: CheckDeps): void {
   const access = deps.publicCheck ? ('public' as const) : (['upload', 'ops', 'read'] as const);
   server.get(
     '/check/:cid',
     {
-      config: { access, compatible: true },
+      config: { access, compatible: true, errors: ['INVALID_CID', 'NFT_NOT_FOUND', 'NETWORK_UNKNOWN'] },
       schema: {
+        summary: 'Where an upload is stored',
+        description:
+          'Its pin and its deals, the oldest change first; while it has none, why and until when. Anybody may ask, unless the configuration says otherwise. `check` of the nft.storage client calls this.',
+        tags: ['status'],
         params: exactly({ cid: Type.String() }),
         querystring: exactly({}),
         response: { 200: checkAnswer, '4xx': compatibleError, '5xx': compatibleError },
@@ -29,7 +36,7 @@ export function checkRoutes(server: Server, deps: CheckDeps): void {
     },
     async ({ params: { cid } }) => {
       const status = await findStatusAnswer(deps, canonicalRoot(cid));
-      if (status === undefined) throw new LadingError('NFT_NOT_FOUND', 'NFT not found');
+      if (status === undefined) throw noUpload();
       return { ok: true as const, value: { cid, ...status } };
     },
   );

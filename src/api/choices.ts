@@ -51,8 +51,12 @@ export function choiceRoutes(server: Server, { kysely }: ChoiceDeps): void {
   server.get(
     '/aggregates/:pieceCid/choices',
     {
-      config: { access: ['ops', 'read'] },
+      config: { access: ['ops', 'read'], errors: ['INVALID_CID', 'NOT_FOUND'] },
       schema: {
+        tags: ['aggregates'],
+        summary: 'Why these providers were chosen',
+        description:
+          'The decisions about an aggregate, newest first: who was chosen with which score and reasons, who was not and why. The aggregate is named by its piece CID or its number.',
         params: exactly({ pieceCid: Type.String() }),
         querystring: exactly({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_CHOICES })) }),
         response: {

@@ -1,11 +1,17 @@
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
 import type { Clock } from '../clock.ts';
-import type { DB } from '../db/tables.ts';
+import type { DB, DealState } from '../db/tables.ts';
 import { abandonDeal, retryDeal } from '../deals/act-on-deal.ts';
-import { listChoices } from '../deals/propose/choice-store.ts';
-import { findDelivery } from '../deals/send/transfer-store.ts';
-import { findDeal, listDealEvents, listDeals, type DealEvent, type ListedDeal } from '../deals/status/deal-list.ts';
+import { findDealDetail } from '../deals/status/deal-detail.ts';
+import {
+  countDeals,
+  findDeal,
+  listDeals,
+  type DealEvent,
+  type DealFilter,
+  type ListedDeal,
+} from '../deals/status/deal-list.ts';
 import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
 import { parseProviderId } from '../deals/providers/providers.ts';
 import { dealStates } from '../deals/deal-states.ts';
@@ -19,17 +25,9 @@ import type { Jobs } from '../jobs.ts';
 import { actOf } from './auth.ts';
 import { choiceAnswer, choiceSchema } from './choices.ts';
 import { deliveryAnswer, deliverySchema } from './delivery-answer.ts';
+import { listOf, listPage, listQuery } from './list-page.ts';
 import { reasonBody } from './providers.ts';
-import {
-  decodeCursor,
-  encodeCursor,
-  exactly,
-  nullableNumber,
-  nullableText,
-  pageLimit,
-  pageQuery,
-  problem,
-} from './schemas.ts';
+import { decodeCursor, exactly, nullableNumber, nullableText, problem } from './schemas.ts';
 import { dealSchema, knownNetwork } from './status-answer.ts';
 import type { Server } from './typed-server.ts';
 
@@ -54,6 +52,15 @@ const listedProperties = {
   ...dealSchema.properties,
 };
 
+const filters = {
+  state: Type.Optional(Type.Union(dealStates.map((state) => Type.Literal(state)))),
+  provider: Type.Optional(Type.String({ pattern: '^[ft]0[0-9]{1,18}$' })),
+  aggregate: Type.Optional(Type.String({ pattern: '^[0-9]{1,18}$', description: 'the id of its aggregate' })),
+  expiring: Type.Optional(
+    Type.String({ maxLength: 20, description: 'active deals that end within this time, such as 45d' }),
+  ),
+};
+
 const eventSchema = exactly({
   at: Type.String(),
   from: nullableText,
@@ -76,49 +83,54 @@ function listRoute(server: Server, deps: DealDeps): void {
   server.get(
     '/deals',
     {
-      config: { access },
+      config: { access, errors: ['INVALID_CURSOR', 'PROVIDER_INVALID', 'NETWORK_UNKNOWN'] },
       schema: {
-        querystring: exactly({
-          ...pageQuery,
-          state: Type.Optional(Type.Union(dealStates.map((state) => Type.Literal(state)))),
-          provider: Type.Optional(Type.String({ pattern: '^[ft]0[0-9]{1,18}$' })),
-          expiring: Type.Optional(
-            Type.String({ maxLength: 20, description: 'active deals that end within this time, such as 45d' }),
-          ),
-        }),
-        response: {
-          200: exactly({ items: Type.Array(exactly(listedProperties)), next: nullableText }),
-          '4xx': problem,
-          '5xx': problem,
-        },
+        tags: ['deals'],
+        summary: 'Deals in every state, newest first',
+        description: 'Proposals that came to nothing too: they are `terminated`, with the refusal as their text.',
+        querystring: exactly({ ...listQuery, ...filters }),
+        response: { 200: listOf(exactly(listedProperties)), '4xx': problem, '5xx': problem },
       },
     },
     async ({ query }) => {
-      const { state, provider, expiring } = query;
-      const limit = pageLimit(query);
-      const after = query.cursor === undefined ? {} : { after: parseCursor(query.cursor) };
-      const filter = {
-        limit,
-        ...after,
-        ...(state === undefined ? {} : { state }),
-        ...(provider === undefined ? {} : { provider: parseProviderId(provider) }),
-        ...(expiring === undefined ? {} : { endsBy: endsBy(deps, expiring) }),
-      };
-      const deals = await listDeals(deps.kysely, filter);
-      return {
-        items: deals.map((deal) => listed(deal, deps)),
-        next: deals.length < limit ? null : cursorOf(deals.at(-1)),
-      };
+      const filter = filterOf(deps, query);
+      const after = query.cursor === undefined ? undefined : parseCursor(query.cursor);
+      return listPage(query, {
+        read: (limit) => listDeals(deps.kysely, filter, { after, limit }),
+        place: ({ age, id }) => [age.toString(), id],
+        answer: (deal) => listed(deal, deps),
+        count: () => countDeals(deps.kysely, filter),
+      });
     },
   );
+}
+
+interface FilterQuery {
+  state?: DealState;
+  provider?: string;
+  aggregate?: string;
+  expiring?: string;
+}
+
+function filterOf(deps: DealDeps, { state, provider, aggregate, expiring }: FilterQuery): DealFilter {
+  return {
+    state,
+    provider: provider === undefined ? undefined : parseProviderId(provider),
+    aggregateId: aggregate === undefined ? undefined : BigInt(aggregate),
+    endsBy: expiring === undefined ? undefined : endsBy(deps, expiring),
+  };
 }
 
 function showRoute(server: Server, deps: DealDeps): void {
   server.get(
     '/deals/:id',
     {
-      config: { access },
+      config: { access, errors: ['NOT_FOUND', 'NETWORK_UNKNOWN'] },
       schema: {
+        tags: ['deals'],
+        summary: 'A deal with all that happened to it',
+        description:
+          'As the list has it, with its events, the newest choices for its aggregate, and how its transfer goes.',
         params: exactly({ id: Type.String({ pattern: UUID }) }),
         querystring: exactly({}),
         response: {
@@ -134,19 +146,22 @@ function showRoute(server: Server, deps: DealDeps): void {
       },
     },
     async ({ params: { id } }) => {
-      const deal = await findDeal(deps.kysely, id);
-      if (deal === undefined) throw new LadingError('NOT_FOUND', `there is no deal ${id}`);
-      const events = await listDealEvents(deps.kysely, id);
-      const choices = await listChoices(deps.kysely, deal.aggregateId, { limit: CHOICES_SHOWN });
-      const now = deps.clock.now();
-      const delivery = deliveryAnswer(await findDelivery(deps.kysely, id), { state: deal.state, now });
-      return { ...listed(deal, deps), events: events.map(eventAnswer), choices: choices.map(choiceAnswer), delivery };
+      const found = await findDealDetail(deps.kysely, id);
+      if (found === undefined) throw noDeal(id);
+      const { events, choices, delivery, ...deal } = found;
+      return {
+        ...listed(deal, deps),
+        events: events.map(eventAnswer),
+        choices: choices.map(choiceAnswer),
+        delivery: deliveryAnswer(delivery, { state: deal.state, now: deps.clock.now() }),
+      };
     },
   );
 }
 
-/** The aggregate's newest decisions, beside a deal; all of them are in a list of their own. */
-const CHOICES_SHOWN = 5;
+function noDeal(id: string): LadingError {
+  return new LadingError('NOT_FOUND', `there is no deal ${id}`);
+}
 
 function actRoute(
   server: Server,
@@ -156,8 +171,11 @@ function actRoute(
   server.post(
     `/deals/:id/${path}`,
     {
-      config: { access: ['ops'] },
+      config: { access: ['ops'], errors: ['NOT_FOUND', 'DEAL_NOT_OPEN', 'NETWORK_UNKNOWN'] },
       schema: {
+        tags: ['deals'],
+        summary: path === 'retry' ? 'Tries a deal again now' : 'Gives a deal up that is not on chain',
+        description: 'Audited, with the reason that is given.',
         params: exactly({ id: Type.String({ pattern: UUID }) }),
         body: Type.Union([exactly({ reason: reasonBody }), Type.Null()]),
         querystring: exactly({}),
@@ -169,7 +187,7 @@ function actRoute(
       const { id } = request.params;
       await act({ db, jobs, clock }, id, actOf(request, request.body?.reason));
       const deal = await findDeal(db, id);
-      if (deal === undefined) throw new LadingError('NOT_FOUND', `there is no deal ${id}`);
+      if (deal === undefined) throw noDeal(id);
       return listed(deal, deps);
     },
   );
@@ -209,11 +227,7 @@ function eventAnswer({ at, ...event }: DealEvent) {
   return { at: formatOffsetTime(at, 'microseconds'), ...event };
 }
 
-function cursorOf(deal: ListedDeal | undefined): string | null {
-  return deal === undefined ? null : encodeCursor([deal.createdAt.getTime().toString(), deal.id]);
-}
-
-function parseCursor(cursor: string): { createdAt: Date; id: string } {
-  const [at = '', id = ''] = decodeCursor(cursor, [/^\d{1,13}$/, new RegExp(UUID)]);
-  return { createdAt: new Date(Number(at)), id };
+function parseCursor(cursor: string) {
+  const [age = '', id = ''] = decodeCursor(cursor, [/^-?\d{1,17}$/, new RegExp(UUID)]);
+  return { age: BigInt(age), id };
 }

@@ -1,40 +1,11 @@
-import { STATUS_CODES } from 'node:http';
 import { errorCodes, type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
 import { sqlStateOf } from '../db/sqlstate.ts';
 import { BadInput, LadingError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { compatibleCode, errorCodes as codes, isErrorCode, type ErrorCode } from './error-codes.ts';
+import { errorsOf } from './route-errors.ts';
+import { collectRoutes } from './routes-at.ts';
 import type { Server } from './typed-server.ts';
-
-/** The one place where codes become HTTP statuses. A `BadInput` that is not listed is 400, any other fault 500. */
-const statuses: Record<string, number> = {
-  UNAUTHORIZED: 401,
-  FORBIDDEN: 403,
-  NOT_FOUND: 404,
-  NFT_NOT_FOUND: 404,
-  AGGREGATE_NOT_OPEN: 409,
-  CONFLICT: 409,
-  NOT_SEALED: 409,
-  DEAL_NOT_OPEN: 409,
-  POLICY_CHANGED: 412,
-  UPLOAD_TOO_LARGE: 413,
-  TOO_MANY_BLOCKS: 413,
-  TOO_MANY_LINKS: 413,
-  DAG_TOO_DEEP: 413,
-  BODY_TOO_LARGE: 413,
-  EXPANSION_TOO_LARGE: 413,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-  RANGE_NOT_SATISFIABLE: 416,
-  NETWORK_UNKNOWN: 503,
-  UNAVAILABLE: 503,
-  TOO_MANY_CONNECTIONS: 503,
-  STORE_UNAVAILABLE: 503,
-  STORE_FULL: 507,
-  STORE_QUOTA: 507,
-  PIECE_RELEASED: 410,
-};
-
-/** Codes that existing clients know by another name. */
-const compatibleCodes: Record<string, string> = { INVALID_CID: 'ERROR_INVALID_CID', NFT_NOT_FOUND: 'HTTP_ERROR' };
 
 /** Clients may try again after this long; a full store or an unreachable database rarely mends sooner. */
 const RETRY_AFTER_SECONDS = 60;
@@ -79,7 +50,7 @@ function fastifyFault(error: FastifyError): Fault {
 /** Pure: what a caller may know of a fault. A 5xx says nothing of inside, a full store only that it is full. */
 function describeFault(error: unknown): Fault {
   if (error instanceof LadingError) {
-    const status = statuses[error.code] ?? (error instanceof BadInput ? 400 : 500);
+    const status = isErrorCode(error.code) ? codes[error.code][0] : error instanceof BadInput ? 400 : 500;
     return status === 500 ? INTERNAL : { status, code: error.code, message: error.message, details: error.details };
   }
   // Validation errors carry no code of their own before Fastify wraps them.
@@ -99,37 +70,58 @@ function isUnavailable(error: unknown): boolean {
 function sendFault(request: FastifyRequest, reply: FastifyReply, fault: Fault): FastifyReply {
   reply.code(fault.status);
   if (fault.status === 401) reply.header('www-authenticate', 'Bearer realm="lading"');
-  if (fault.status === 503 || fault.status === 507) reply.header('retry-after', RETRY_AFTER_SECONDS);
+  const wait =
+    fault.details['retryAfter'] ?? (fault.status === 503 || fault.status === 507 ? RETRY_AFTER_SECONDS : undefined);
+  if (wait !== undefined) reply.header('retry-after', wait);
   if (request.routeOptions.config.compatible) {
-    const code = compatibleCodes[fault.code] ?? fault.code;
-    return reply
-      .type('application/json')
-      .serializer(JSON.stringify)
-      .send({ ok: false, error: { code, message: fault.message } });
+    const error = { code: compatibleCode(fault.code), message: fault.message };
+    return reply.type('application/json').serializer(JSON.stringify).send({ ok: false, error });
   }
-  const { status, code, message, details } = fault;
-  const problem = {
-    type: 'about:blank',
-    title: STATUS_CODES[status] ?? 'Error',
-    status,
-    detail: message,
-    code,
-    instance: request.id,
-  };
-  const body = Object.keys(details).length > 0 ? { ...problem, details } : problem;
-  return reply.type('application/problem+json').serializer(JSON.stringify).send(body);
+  return reply.type('application/problem+json').serializer(JSON.stringify).send(problemOf(fault, request.id));
 }
 
-export function answerErrors(server: Server, log: Log): void {
+/** RFC 9457; the type leads to where the page about the API tells of the code. */
+export function problemOf({ status, code, message, details }: Fault, instance: string) {
+  const title = isErrorCode(code) ? codes[code][1] : 'Bad input';
+  const problem = { type: `/docs#${code}`, title, status, detail: message, code, instance };
+  return Object.keys(details).length > 0 ? { ...problem, details } : problem;
+}
+
+/** With `strict`, which is for tests, a route that gives an error it does not declare fails as if it had broken. */
+export function answerErrors(server: Server, log: Log, strict = false): void {
+  const routesAt = collectRoutes(server);
   server.setErrorHandler((error, request, reply) => {
     const fault = describeFault(error);
     const fields = { requestId: request.id, method: request.method, route: request.routeOptions.url };
     if (request.raw.destroyed && !request.raw.complete) log.info(fields, 'request.client_gone');
     else if (fault.status >= 500) log.error({ ...fields, err: error }, 'request.failed');
-    return sendFault(request, reply, fault);
+    if (declares(request, fault.code)) return sendFault(request, reply, fault);
+    log.error({ ...fields, code: fault.code }, 'request.undeclared_error');
+    return sendFault(request, reply, strict ? { ...INTERNAL, message: `undeclared: ${fault.code}` } : fault);
   });
-  server.setNotFoundHandler((request, reply) => {
-    const message = `there is nothing at ${request.method} ${request.url.split('?')[0]}`;
-    return sendFault(request, reply, { status: 404, code: 'NOT_FOUND', message, details: {} });
+  // At once: nothing of a body is looked at that nobody would take.
+  server.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404) return done();
+    const [path = ''] = request.url.split('?');
+    // What takes any path is an answer to none in particular.
+    const routes = routesAt(path).filter(({ isWild }) => !isWild);
+    const methods = [...new Set(routes.map(({ method }) => method))].toSorted();
+    if (methods.length === 0) return sendFault(request, reply, faultOf('NOT_FOUND', `there is nothing at ${path}`));
+    reply.header('allow', methods.join(', '));
+    const message = `${request.method} is not for ${path}: it takes ${methods.join(', ')}`;
+    return sendFault(request, reply, faultOf('METHOD_NOT_ALLOWED', message));
   });
+}
+
+function declares({ method, routeOptions: { config, schema } }: FastifyRequest, code: string): boolean {
+  return isErrorCode(code) && errorsOf({ method, config, schema }).includes(code);
+}
+
+function faultOf(code: ErrorCode, message: string): Fault {
+  return { status: codes[code][0], code, message, details: {} };
+}
+
+/** What is wrong before there is a route: a URL that cannot be read. */
+export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  sendFault(request, reply, describeFault(error));
 }

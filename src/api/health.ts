@@ -27,14 +27,26 @@ const health = exactly({ status: Type.String(), checks: Type.Optional(Type.Recor
 
 export function healthRoutes(server: Server, deps: HealthDeps): void {
   const config = { access: 'public' } as const;
-  const schema = { response: { 200: health, 503: health } };
-  server.get('/livez', { config, schema }, async () => ({ status: 'ok' }));
-  server.get('/readyz', { config, schema }, async (_request, reply) => {
+  const shared = { tags: ['machines'], querystring: exactly({}) };
+  const live = {
+    ...shared,
+    summary: 'Whether the process lives',
+    description: 'For an orchestrator: without an answer, start it anew.',
+    response: { 200: health },
+  };
+  const ready = {
+    ...shared,
+    summary: 'Whether the process can do its work',
+    description: 'What it needs, by name, each `ok` or since when it fails. 503 while anything fails.',
+    response: { 200: health, 503: health },
+  };
+  server.get('/livez', { config, schema: live }, async () => ({ status: 'ok' }));
+  server.get('/readyz', { config, schema: ready }, async (_request, reply) => {
     const entries = await Promise.all(Object.entries(deps.readiness).map((entry) => runCheck(entry, deps)));
-    const ready = entries.every(([, state]) => state === 'ok');
+    const isReady = entries.every(([, state]) => state === 'ok');
     return reply
-      .code(ready ? 200 : 503)
-      .send({ status: ready ? 'ok' : 'not ready', checks: Object.fromEntries(entries) });
+      .code(isReady ? 200 : 503)
+      .send({ status: isReady ? 'ok' : 'not ready', checks: Object.fromEntries(entries) });
   });
 }
 

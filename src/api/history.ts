@@ -50,8 +50,16 @@ export function historyRoutes(server: Server, { kysely }: HistoryDeps): void {
   server.get(
     '/uploads/:cid/history',
     {
-      config: { access: ['upload', 'ops', 'read'] },
-      schema: { params: exactly({ cid: Type.String() }), querystring: exactly(pageQuery), response: answer },
+      config: { access: ['upload', 'ops', 'read'], errors: ['INVALID_CID', 'INVALID_CURSOR', 'NOT_FOUND'] },
+      schema: {
+        tags: ['uploads'],
+        summary: 'All that happened to an upload',
+        description:
+          'Its own changes and those of its aggregates and deals, oldest first, each with the evidence that was seen.',
+        params: exactly({ cid: Type.String() }),
+        querystring: exactly(pageQuery),
+        response: answer,
+      },
     },
     async ({ params: { cid }, query }) => {
       const page = pageOf(query);
@@ -63,8 +71,11 @@ export function historyRoutes(server: Server, { kysely }: HistoryDeps): void {
   server.get(
     '/deals/:id/history',
     {
-      config: { access: ['ops', 'read'] },
+      config: { access: ['ops', 'read'], errors: ['INVALID_CURSOR', 'NOT_FOUND'] },
       schema: {
+        tags: ['deals'],
+        summary: 'All that happened to a deal',
+        description: 'Its changes, oldest first, each with the evidence that was seen.',
         params: exactly({ id: Type.String({ pattern: UUID }) }),
         querystring: exactly(pageQuery),
         response: answer,

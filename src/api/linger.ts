@@ -9,7 +9,8 @@ const LINGER_MS = 2_000;
  * connection is cut.
  */
 export function lingerAfterEarlyAnswers(server: Server): void {
-  server.addHook('onResponse', async ({ raw }) => {
+  server.addHook('onResponse', ({ raw }, _reply, done) => {
+    done();
     if (raw.complete || raw.readableEnded || raw.destroyed) return;
     const timer = setTimeout(() => raw.destroy(), LINGER_MS);
     raw.once('end', () => clearTimeout(timer));

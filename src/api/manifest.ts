@@ -32,6 +32,10 @@ export function manifestRoutes(server: Server, deps: ManifestDeps): void {
     {
       config: { access: ['ops'] },
       schema: {
+        tags: ['deals'],
+        summary: 'Offline deals to import by hand',
+        description:
+          'Deals that wait for their provider to import them, with the URL and the token of each piece: as JSON, or as CSV for a spreadsheet.',
         querystring: exactly({
           provider: Type.Optional(Type.String({ pattern: '^f0[0-9]+$' })),
           format: Type.Optional(Type.Union([Type.Literal('csv'), Type.Literal('json')])),

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
-import { findSealedByPiece } from '../aggregate/aggregate-rows.ts';
-import { openVirtualCar, type VirtualCar } from '../aggregate/bytes/virtual-car.ts';
+import { findRestoredKey, findSealedByPiece, type SealedAggregate } from '../aggregate/aggregate-rows.ts';
+import { openStoredCar, openVirtualCar, type VirtualCar } from '../aggregate/bytes/virtual-car.ts';
 import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
 import { findFetchablePiece } from '../deals/status/deal-list.ts';
@@ -24,21 +24,40 @@ export interface PieceDeps {
   log: Log;
   /** Bytes a second of all connections together; undefined: no cap. */
   pieceRate?: number | undefined;
+  /** Told of bytes of pieces that left. */
+  onPieceBytes?(bytes: number): void;
 }
+
+const rangeHeaders = Type.Object({
+  range: Type.Optional(Type.String({ description: 'one range of bytes', examples: ['bytes=0-1048575'] })),
+  'if-range': Type.Optional(
+    Type.String({
+      description: 'the ETag of the bytes that are there already',
+      examples: ['"baga6ea4seaqao7s73y24kcutaosvacpdjgfe5pw76ooefnyqw4ynr3d2y6x2mpq"'],
+    }),
+  ),
+});
 
 /** What a storage provider downloads: plain bytes by ranges, never compressed, the same at every call. */
 export function pieceRoutes(server: Server, deps: PieceDeps): void {
-  const config = { access: 'piece' } as const;
+  const config = {
+    access: 'piece',
+    errors: ['INVALID_CID', 'NOT_FOUND', 'PIECE_RELEASED', 'RANGE_NOT_SATISFIABLE', 'TOO_MANY_CONNECTIONS'],
+  } as const;
   const serving: ServeDeps = { ...deps, limits: createPieceLimits({ bytesPerSecond: deps.pieceRate }) };
   const schema = {
     params: exactly({ pieceCid: Type.String() }),
     querystring: exactly({}),
+    tags: ['machines'],
+    summary: 'The bytes of a piece',
+    description:
+      'The CAR of an aggregate, whole or by one `Range`. A storage provider comes with the token of its deal, which opens the piece of that deal while something can come of it.',
     produces: ['application/vnd.ipld.car'],
   };
   const failures = { '4xx': problem, '5xx': problem };
   server.get(
     '/piece/:pieceCid',
-    { config, schema: { ...schema, response: { 200: streamed, 206: streamed, ...failures } } },
+    { config, schema: { ...schema, headers: rangeHeaders, response: { 200: streamed, 206: streamed, ...failures } } },
     async (request, reply) => {
       const { piece, pieceCid, deal } = await openPiece(request, deps, request.params.pieceCid);
       const range = rangeOf(request, pieceCid, piece);
@@ -64,8 +83,15 @@ async function openPiece(request: FastifyRequest, deps: PieceDeps, text: string)
   const deal = await findCallingDeal(request, deps, pieceCid);
   const sealed = await findSealedByPiece(deps.kysely, pieceCid);
   if (sealed === undefined) throw new LadingError('NOT_FOUND', `there is no piece ${pieceCid}`);
-  if (sealed.releasedAt !== undefined) throw pieceReleased(pieceCid);
-  return { piece: openVirtualCar({ db: deps.kysely, store: deps.store }, sealed), pieceCid, deal };
+  return { piece: await openBytes(deps, sealed), pieceCid, deal };
+}
+
+/** Out of the uploads; of a released aggregate as it was fetched back, if it was. */
+async function openBytes({ kysely, store }: PieceDeps, sealed: SealedAggregate): Promise<VirtualCar> {
+  if (sealed.releasedAt === undefined) return openVirtualCar({ db: kysely, store }, sealed);
+  const key = await findRestoredKey(kysely, sealed.id);
+  if (key === undefined) throw pieceReleased(sealed.pieceCid);
+  return openStoredCar(store, key, sealed.carBytes);
 }
 
 function pieceReleased(pieceCid: string): LadingError {

@@ -13,6 +13,8 @@ import type { Server } from './typed-server.ts';
 export interface PolicyDeps {
   kysely: Kysely<DB>;
   clock: Clock;
+  /** Wakes what may go on under other terms; without it that waits for its next turn. */
+  policyChanged?(): Promise<void>;
 }
 
 /** A policy has fewer terms than this. */
@@ -26,28 +28,55 @@ const changes = Type.Record(
   Type.String({ pattern: '^[a-z_]{1,40}$' }),
   Type.Union([Type.String({ maxLength: MAX_TERM_CHARS }), Type.Number(), Type.Boolean()]),
   {
+    additionalProperties: false,
     minProperties: 1,
     maxProperties: MAX_TERMS,
     description: 'terms to change, by the names that GET /policy shows; and a reason',
   },
 );
 
+const ifMatch = Type.Object({
+  'if-match': Type.Optional(Type.String({ description: 'only while this version is in force', examples: ['"7"'] })),
+});
+
 export function policyRoutes(server: Server, deps: PolicyDeps): void {
   const response = { 200: policySchema, '4xx': problem, '5xx': problem };
   const querystring = exactly({});
-  server.get('/policy', { config: { access: ['ops', 'read'] }, schema: { querystring, response } }, async () =>
-    policyAnswer(await findPolicy(deps.kysely)),
+  const tags = ['deals'];
+  const shown = { tags, summary: 'The policy of deals that is in force', querystring, response };
+  server.get(
+    '/policy',
+    {
+      config: { access: ['ops', 'read'] },
+      schema: { ...shown, description: 'Its version, and its terms by the names that a change takes, each as text.' },
+    },
+    async () => policyAnswer(await findPolicy(deps.kysely)),
   );
   server.put(
     '/policy',
-    { config: { access: ['ops'] }, schema: { body: changes, querystring, response } },
+    {
+      config: { access: ['ops'], errors: ['POLICY_INVALID', 'POLICY_CHANGED'] },
+      schema: {
+        tags,
+        summary: 'Changes terms of the policy',
+        description:
+          'The other terms stay as they are. Each change is a new version, in force for what is proposed from then on, ' +
+          'and wakes aggregates that are short of deals. With `If-Match: "7"` only while version 7 is in force. Audited.',
+        body: changes,
+        headers: ifMatch,
+        querystring,
+        response,
+      },
+    },
     async (request) => {
       const { reason, ...terms } = request.body;
       const pairs = Object.entries(terms).map(([name, value]) => `${name}=${value}`);
       if (pairs.length === 0) throw new BadInput('INVALID_REQUEST', 'give at least one term to change');
       const ifVersion = versionOf(request.headers['if-match']);
       const change = { pairs, ifVersion, at: deps.clock.now(), ...actOf(request, reasonOf(reason)) };
-      return policyAnswer(await replacePolicy(deps.kysely, change));
+      const policy = await replacePolicy(deps.kysely, change);
+      await deps.policyChanged?.();
+      return policyAnswer(policy);
     },
   );
 }

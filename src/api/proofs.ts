@@ -53,6 +53,14 @@ const proofSchema = exactly({
   blocks: Type.Optional(Type.Array(Type.String())),
 });
 /** Sent as bytes that are written here, in whichever form was asked for. */
+const ifNoneMatch = Type.Object({
+  'if-none-match': Type.Optional(
+    Type.String({
+      description: 'ETags of answers that are there already',
+      examples: ['"bafyreidykglsfhoixmivffc5uwhcgshx4j465xwqntbmu43nb2dzqwfvae.json"'],
+    }),
+  ),
+});
 const proofAnswer = Type.Unsafe<Buffer>(exactly({ items: Type.Array(proofSchema), next: nullableText }));
 
 /** Inclusion proofs of an upload: one, unless it was cut into parts or lies in several aggregates. */
@@ -61,13 +69,21 @@ export function proofRoutes(server: Server, deps: ProofDeps): void {
   server.get(
     '/uploads/:cid/proof',
     {
-      config: { access: ['upload', 'ops', 'read'] },
+      config: {
+        access: ['upload', 'ops', 'read'],
+        errors: ['INVALID_CID', 'INVALID_CURSOR', 'NOT_FOUND', 'NOT_SEALED', 'TOO_MANY_BLOCKS'],
+      },
       schema: {
+        tags: ['uploads'],
+        summary: 'Proofs that an upload is in its pieces',
+        description:
+          'One proof, unless the upload was cut into parts or lies in several aggregates. As DAG-CBOR where `Accept` asks for it; the ETag is the CID of that form.',
         params: exactly({ cid: Type.String() }),
         querystring: exactly({
           blocks: Type.Optional(Type.Union([Type.Literal('0'), Type.Literal('1')])),
           cursor: Type.Optional(Type.String({ maxLength: 200 })),
         }),
+        headers: ifNoneMatch,
         produces: ['application/json', DAG_CBOR_TYPE],
         response: { 200: proofAnswer, 304: Type.Null(), '4xx': problem, '5xx': problem },
       },

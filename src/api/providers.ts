@@ -3,14 +3,14 @@ import { Type } from 'typebox';
 import type { DB } from '../db/tables.ts';
 import type { Clock } from '../clock.ts';
 import { listOutcomes } from '../deals/propose/facts-store.ts';
-import type { OutcomeCount } from '../deals/propose/outcomes.ts';
 import { actOnProvider, labelProvider, providerActs, type ProviderAct } from '../deals/providers/change-provider.ts';
-import { findProvider, listProviders, type Provider } from '../deals/providers/provider-store.ts';
+import { countProviders, findProvider, listProviderPage, type Provider } from '../deals/providers/provider-store.ts';
 import { parseProviderId, type AddProvider } from '../deals/providers/providers.ts';
-import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { LadingError } from '../errors.ts';
 import { actOf } from './auth.ts';
-import { exactly, nullableNumber, nullableText, problem } from './schemas.ts';
+import { listOf, listPage, listQuery } from './list-page.ts';
+import { outcomeAnswer, providerAnswer, providerSchema, shownSchema } from './provider-answer.ts';
+import { decodeCursor, exactly, problem } from './schemas.ts';
 import type { Server } from './typed-server.ts';
 
 export interface ProviderDeps {
@@ -25,70 +25,44 @@ export interface ProviderDeps {
 /** Providers announce a handful; more is a mistake. */
 const MAX_MULTIADDRS = 20;
 
-const providerSchema = exactly({
-  id: Type.String(),
-  state: Type.String(),
-  addressSource: Type.String(),
-  peerId: nullableText,
-  multiaddrs: Type.Array(Type.String()),
-  sectorSize: nullableNumber,
-  owner: nullableText,
-  added: Type.String(),
-  resolved: nullableText,
-  resolveError: nullableText,
-  retryAt: nullableText,
-  failures: Type.Integer(),
-  org: nullableText,
-  region: nullableText,
-  agent: nullableText,
-  seen: nullableText,
-  transport: nullableText,
-  transportSeen: nullableText,
-  ask: Type.Union([
-    exactly({
-      price: Type.String(),
-      verifiedPrice: Type.String(),
-      minPieceSize: Type.Number(),
-      maxPieceSize: Type.Number(),
-      asked: Type.String(),
-    }),
-    Type.Null(),
-  ]),
-});
-
-/** How its deals of the last half year went, by state and reason code. */
-const outcomeSchema = exactly({
-  state: Type.String(),
-  reasonCode: nullableText,
-  count: Type.Integer(),
-  last: Type.String(),
-});
-const shownSchema = exactly({ ...providerSchema.properties, outcomes: Type.Array(outcomeSchema) });
-
 /** Why, in the caller's words: for the audit. */
 export const MAX_REASON_CHARS = 500;
 export const reasonBody = Type.Optional(Type.String({ maxLength: MAX_REASON_CHARS }));
 const label = Type.Optional(Type.String({ maxLength: 64 }));
+const name = Type.Optional(Type.String({ maxLength: 64, pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' }));
+const listedState = Type.Union([Type.Literal('enabled'), Type.Literal('paused'), Type.Literal('removed')], {
+  description: 'without it: all that are not removed',
+});
 
 const providerId = Type.String({ pattern: '^[ft]0[0-9]{1,18}$', description: 'f01234, as on chain' });
-const ops = { access: ['ops'] } as const;
+const errors = ['PROVIDER_INVALID', 'NOT_FOUND'] as const;
+const ops = { access: ['ops'], errors } as const;
 const answers = { 200: providerSchema, '4xx': problem, '5xx': problem };
 
 export function providerRoutes(server: Server, deps: ProviderDeps): void {
   server.get(
     '/providers',
     {
-      config: { access: ['ops', 'read'] },
+      config: { access: ['ops', 'read'], errors: ['INVALID_CURSOR'] },
       schema: {
-        querystring: exactly({}),
-        response: {
-          200: exactly({ items: Type.Array(providerSchema), next: Type.Null() }),
-          '4xx': problem,
-          '5xx': problem,
-        },
+        tags: ['providers'],
+        summary: 'All providers, in the order of their ids as text',
+        description: 'Those that were removed are listed when they are asked for.',
+        querystring: exactly({ ...listQuery, state: Type.Optional(listedState), org: name, region: name }),
+        response: { 200: listOf(providerSchema), '4xx': problem, '5xx': problem },
       },
     },
-    async () => ({ items: (await listProviders(deps.kysely)).map(providerAnswer), next: null }),
+    async ({ query }) => {
+      const { state: inState, org, region, cursor } = query;
+      const filter = { state: inState, org, region };
+      const afterId = cursor === undefined ? undefined : decodeCursor(cursor, [/^f0\d{1,18}$/]).join('');
+      return listPage(query, {
+        read: (limit) => listProviderPage(deps.kysely, filter, { afterId, limit }),
+        place: ({ id }) => [id],
+        answer: providerAnswer,
+        count: () => countProviders(deps.kysely, filter),
+      });
+    },
   );
   showRoute(server, deps);
   addRoute(server, deps);
@@ -100,8 +74,11 @@ function showRoute(server: Server, deps: ProviderDeps): void {
   server.get(
     '/providers/:id',
     {
-      config: { access: ['ops', 'read'] },
+      config: { access: ['ops', 'read'], errors },
       schema: {
+        tags: ['providers'],
+        summary: 'A provider, and how its deals went',
+        description: 'As the list has it, with the outcomes of the last half year by state and reason.',
         params: exactly({ id: providerId }),
         querystring: exactly({}),
         response: { ...answers, 200: shownSchema },
@@ -116,11 +93,28 @@ function showRoute(server: Server, deps: ProviderDeps): void {
   );
 }
 
+const actSummaries: Record<ProviderAct, string> = {
+  pause: 'Proposes nothing new to a provider',
+  resume: 'Proposes to a provider again',
+  remove: 'Takes a provider off the list',
+};
+
 function actRoute(server: Server, deps: ProviderDeps, act: ProviderAct): void {
   const body = Type.Union([exactly({ reason: reasonBody }), Type.Null()]);
   server.post(
     `/providers/:id/${act}`,
-    { config: ops, schema: { params: exactly({ id: providerId }), body, querystring: exactly({}), response: answers } },
+    {
+      config: ops,
+      schema: {
+        tags: ['providers'],
+        summary: actSummaries[act],
+        description: 'Deals in flight go on. Audited, with the reason that is given.',
+        params: exactly({ id: providerId }),
+        body,
+        querystring: exactly({}),
+        response: answers,
+      },
+    },
     async (request) => {
       const id = parseProviderId(request.params.id);
       const given = { act, ...actOf(request, request.body?.reason) };
@@ -136,7 +130,18 @@ function labelRoute(server: Server, deps: ProviderDeps): void {
   const body = exactly({ org: label, region: label, reason: reasonBody });
   server.patch(
     '/providers/:id',
-    { config: ops, schema: { params: exactly({ id: providerId }), body, querystring: exactly({}), response: answers } },
+    {
+      config: ops,
+      schema: {
+        tags: ['providers'],
+        summary: 'Says who runs a provider, and where',
+        description: 'For the caps of the policy. An empty text takes a label away. Audited.',
+        params: exactly({ id: providerId }),
+        body,
+        querystring: exactly({}),
+        response: answers,
+      },
+    },
     async (request) => {
       const id = parseProviderId(request.params.id);
       const { reason, ...labels } = request.body;
@@ -159,7 +164,17 @@ function addRoute(server: Server, deps: ProviderDeps): void {
   });
   server.post(
     '/providers',
-    { config: ops, schema: { body, querystring: exactly({}), response: answers } },
+    {
+      config: { access: ['ops'], errors: ['PROVIDER_INVALID'] },
+      schema: {
+        tags: ['providers'],
+        summary: 'Adds a provider, or enables it again',
+        description: 'Where no addresses are given those on chain are read. Audited.',
+        body,
+        querystring: exactly({}),
+        response: answers,
+      },
+    },
     async (request) => {
       const { reason, ...given } = request.body;
       const added = await deps.addProvider({ ...given, act: actOf(request, reason) });
@@ -172,44 +187,4 @@ function addRoute(server: Server, deps: ProviderDeps): void {
 function known(id: string, found: Provider | undefined): Provider {
   if (found === undefined) throw new LadingError('NOT_FOUND', `there is no provider ${id}`);
   return found;
-}
-
-function outcomeAnswer({ state, reasonCode, count, lastAt }: OutcomeCount) {
-  return { state, reasonCode: reasonCode ?? null, count, last: formatOffsetTime(lastAt, 'microseconds') };
-}
-
-function providerAnswer(from: Provider) {
-  const time = (at: Date | undefined) => (at === undefined ? null : formatOffsetTime(at, 'microseconds'));
-  return {
-    id: from.id,
-    state: from.state,
-    addressSource: from.addressSource,
-    peerId: from.peerId ?? null,
-    multiaddrs: from.multiaddrs,
-    sectorSize: from.sectorBytes === undefined ? null : Number(from.sectorBytes),
-    owner: from.ownerId ?? null,
-    added: formatOffsetTime(from.addedAt, 'microseconds'),
-    resolved: time(from.resolvedAt),
-    resolveError: from.resolveError ?? null,
-    retryAt: time(from.retryAt),
-    failures: from.failures,
-    org: from.org ?? null,
-    region: from.region ?? null,
-    agent: from.agent ?? null,
-    seen: time(from.seenAt),
-    transport: from.transport ?? null,
-    transportSeen: time(from.transportAt),
-    ask: askAnswer(from.ask),
-  };
-}
-
-function askAnswer(ask: Provider['ask']) {
-  if (ask === undefined) return null;
-  return {
-    price: ask.price.toString(),
-    verifiedPrice: ask.verifiedPrice.toString(),
-    minPieceSize: Number(ask.minPieceBytes),
-    maxPieceSize: Number(ask.maxPieceBytes),
-    asked: formatOffsetTime(ask.at, 'microseconds'),
-  };
 }

@@ -25,8 +25,12 @@ export function removeRoutes(server: Server, deps: RemoveDeps): void {
   server.delete(
     '/:cid',
     {
-      config: { access: ['upload'], compatible: true },
+      config: { access: ['upload'], compatible: true, errors: ['INVALID_CID', 'NFT_NOT_FOUND'] },
       schema: {
+        summary: 'Give up an upload',
+        description:
+          'Ends the ownership of this token. An upload that nobody owns is removed, unless it lies in an aggregate already: it stays there, and its deals are not renewed once nobody owns anything in it. `delete` of the nft.storage client calls this.',
+        tags: ['uploads'],
         params: exactly({ cid: Type.String() }),
         querystring: exactly({}),
         response: {

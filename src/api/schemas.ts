@@ -24,7 +24,7 @@ export const problem = Type.Object(
     instance: Type.String(),
     details: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()]))),
   },
-  { description: 'problem details (RFC 9457)' },
+  { title: 'Problem', description: 'problem details (RFC 9457)' },
 );
 
 /** Errors of the routes that existing clients call. */

@@ -12,6 +12,8 @@ export interface ServeDeps {
   clock: Clock;
   log: Log;
   limits: PieceLimits;
+  /** Told of bytes that left. */
+  onPieceBytes?(bytes: number): void;
 }
 
 export interface Served {
@@ -46,10 +48,13 @@ function createTally({ kysely, clock, log }: ServeDeps, dealId: string) {
 }
 
 /** Bytes for a caller with a token of ours: nobody keeps what it was sent. A chunk holds until the next is asked for. */
-export async function* serveBytes({ limits }: ServeDeps, { piece, start, end }: Served, signal: AbortSignal) {
+export async function* serveBytes(deps: ServeDeps, { piece, start, end }: Served, signal: AbortSignal) {
+  const { limits } = deps;
   for await (const chunk of piece.readRange(start, end, signal, { passing: true })) {
     if (limits.slows) await limits.take(chunk.length, signal);
+    const { length } = chunk;
     yield chunk;
+    deps.onPieceBytes?.(length);
   }
 }
 

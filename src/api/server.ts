@@ -1,26 +1,43 @@
 import { randomUUID } from 'node:crypto';
-import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import { fastify } from 'fastify';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { fastify, type FastifyRequest } from 'fastify';
 import type { ApiToken } from '../config.ts';
 import type { Log } from '../log.ts';
+import { createDatabaseTokens, type DatabaseTokens } from '../tokens/database-tokens.ts';
 import { aggregateRoutes, type AggregateDeps } from './aggregates.ts';
 import { auditRoutes } from './audit.ts';
 import { guardRoutes } from './auth.ts';
+import { limitBodyTime } from './body-time.ts';
+import { answerBrokenRequest } from './broken-requests.ts';
 import { checkRoutes, type CheckDeps } from './check.ts';
+import { checkManyRoute } from './check-many.ts';
 import { choiceRoutes } from './choices.ts';
+import { answerCrossOrigin } from './cross-origin.ts';
 import { dealRoutes, type DealDeps } from './deals.ts';
-import { answerErrors } from './errors.ts';
+import { answerSerializer } from './answer-serializer.ts';
+import { answerErrors, answerFrameworkError } from './errors.ts';
+import { eventRoutes, type EventDeps } from './events.ts';
 import { healthRoutes, type HealthDeps } from './health.ts';
 import { historyRoutes } from './history.ts';
 import { lingerAfterEarlyAnswers } from './linger.ts';
 import { manifestRoutes, type ManifestDeps } from './manifest.ts';
+import { metricsRoute, type MetricsDeps } from './metrics.ts';
+import { refuseBodies } from './no-body.ts';
+import { docsRoutes } from './openapi.ts';
+import { ownUploadRoutes } from './own-uploads.ts';
 import { pieceRoutes, type PieceDeps } from './piece.ts';
 import { policyRoutes, type PolicyDeps } from './policy.ts';
 import { proofRoutes, type ProofDeps } from './proofs.ts';
 import { providerRoutes, type ProviderDeps } from './providers.ts';
+import type { RateSettings } from './rate-limits.ts';
+import { requestValidator } from './request-validator.ts';
 import { removeRoutes, type RemoveDeps } from './remove.ts';
+import { securityHeaders } from './security-headers.ts';
+import { tokenRoutes } from './tokens.ts';
 import type { Server } from './typed-server.ts';
+import { webhookRoutes, type WebhookDeps } from './webhooks.ts';
 import { uploadRoutes, type UploadDeps } from './uploads.ts';
+import { uploadListRoutes } from './uploads-list.ts';
 
 export interface ServerDeps
   extends UploadDeps,
@@ -33,12 +50,41 @@ export interface ServerDeps
     ManifestDeps,
     ProofDeps,
     RemoveDeps,
+    EventDeps,
+    WebhookDeps,
+    MetricsDeps,
     HealthDeps {
   tokens: readonly ApiToken[];
+  /** Undefined: its own, whose last uses nobody writes down. */
+  databaseTokens?: DatabaseTokens;
+  rateLimits?: RateSettings;
+  /** Proxies whose X-Forwarded-For is believed. */
+  trustProxy?: readonly string[];
+  /** Web pages that may call all of the API. */
+  corsOrigins?: readonly string[];
   /** The deal's uuid when the text is a piece token of ours (deals/piece-token.ts). */
   verifyPieceToken(token: string): string | undefined;
   log: Log;
   timeouts?: Partial<Timeouts>;
+  /** Told of each request that was answered. */
+  onAnswered?(request: Answered): void;
+  /** As guardRoutes (auth.ts) tells and takes them. */
+  onRoute?(route: string): void;
+  metricsFrom?: readonly string[];
+  monotonicMs?: () => number;
+  recheckMs?: number;
+  /** For tests: an answer that its schema does not allow, and an error that its route does not declare, are faults. */
+  strict?: boolean;
+}
+
+interface Answered {
+  method: string;
+  /** Undefined: it is none of ours. */
+  route: string | undefined;
+  status: number;
+  ms: number;
+  /** The answer goes on until somebody ends it. */
+  endless: boolean;
 }
 
 interface Timeouts {
@@ -46,13 +92,25 @@ interface Timeouts {
   idleMs: number;
   /** Headers arrive in one go; only slow attackers need longer. */
   headersMs: number;
+  /** For a whole JSON body. */
+  bodyMs: number;
   /** Longer than a load balancer's idle time (60 s), so that it, not we, closes first. */
   keepAliveMs: number;
   /** `close()` gives requests in hand this long; then their connections are cut. Less than the 10 s of a whole stop. */
   closeMs: number;
 }
 
-const defaultTimeouts: Timeouts = { idleMs: 120_000, headersMs: 30_000, keepAliveMs: 72_000, closeMs: 6_000 };
+const defaultTimeouts: Timeouts = {
+  idleMs: 120_000,
+  headersMs: 30_000,
+  bodyMs: 30_000,
+  keepAliveMs: 72_000,
+  closeMs: 6_000,
+};
+/** Node looks for late headers so often: a limit of `headersMs` holds within a third. */
+const HEADER_CHECKS = 3;
+/** Node's default, said here because it is a limit of ours: answered with 431. */
+const MAX_HEADER_BYTES = 16 * 1024;
 
 /** JSON bodies are a policy or a provider: small. CAR bodies are streams with limits of their own. */
 const MAX_JSON_BYTES = 64 * 1024;
@@ -65,6 +123,8 @@ const MAX_PARAM_CHARS = 1_100;
  */
 export function createServer(deps: ServerDeps): Server {
   const timeouts = { ...defaultTimeouts, ...deps.timeouts };
+  const safety = securityHeaders({ secure: deps.publicUrl?.startsWith('https:') ?? false });
+  const firstHeaders = ({ id }: FastifyRequest) => ({ ...safety, 'x-request-id': id });
   const server: Server = fastify({
     logger: false,
     bodyLimit: MAX_JSON_BYTES,
@@ -73,26 +133,50 @@ export function createServer(deps: ServerDeps): Server {
     keepAliveTimeout: timeouts.keepAliveMs,
     // Whole requests have no time limit: a 32 GiB upload takes what it takes, as long as it moves (idleMs).
     requestTimeout: 0,
-    http: { headersTimeout: timeouts.headersMs },
+    http: {
+      headersTimeout: timeouts.headersMs,
+      connectionsCheckingInterval: Math.ceil(timeouts.headersMs / HEADER_CHECKS),
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
+    // Nobody is believed who is not named: an address in a header is the caller's own word.
+    trustProxy: deps.trustProxy === undefined || deps.trustProxy.length === 0 ? false : [...deps.trustProxy],
     forceCloseConnections: 'idle',
+    // No hook sees them.
+    frameworkErrors: (error, request, reply) =>
+      answerFrameworkError(error, request, reply.headers(firstHeaders(request))),
+    clientErrorHandler: answerBrokenRequest,
     genReqId: (request) => requestId(request.headers['x-request-id']),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_CHARS },
   }).withTypeProvider<TypeBoxTypeProvider>();
-  server.setValidatorCompiler(TypeBoxValidatorCompiler);
+  server.setValidatorCompiler(requestValidator);
+  server.setSerializerCompiler(answerSerializer(deps.strict));
   // Only JSON is parsed; the routes that take other bodies say so themselves.
   server.removeContentTypeParser('text/plain');
-  guardRoutes(server, deps);
-  answerErrors(server, deps.log);
-  logRequests(server, deps.log);
+  const configuredNames = deps.tokens.map(({ name }) => name);
+  const databaseTokens = deps.databaseTokens ?? createDatabaseTokens({ ...deps, configuredNames });
+  logRequests(server, deps);
+  server.addHook('onRequest', (request, reply, done) => {
+    reply.headers(firstHeaders(request));
+    done();
+  });
+  answerCrossOrigin(server, deps.corsOrigins ?? []);
+  guardRoutes(server, { ...deps, databaseTokens });
+  limitBodyTime(server, timeouts.bodyMs);
+  refuseBodies(server);
+  answerErrors(server, deps.log, deps.strict);
   lingerAfterEarlyAnswers(server);
   cutWhenClosing(server, timeouts.closeMs);
   addRoutes(server, deps);
+  tokenRoutes(server, deps, databaseTokens);
   return server;
 }
 
 function addRoutes(server: Server, deps: ServerDeps): void {
+  docsRoutes(server);
   uploadRoutes(server, deps);
+  uploadListRoutes(server, deps);
   checkRoutes(server, deps);
+  checkManyRoute(server, deps);
   aggregateRoutes(server, deps);
   dealRoutes(server, deps);
   manifestRoutes(server, deps);
@@ -103,8 +187,12 @@ function addRoutes(server: Server, deps: ServerDeps): void {
   pieceRoutes(server, deps);
   proofRoutes(server, deps);
   removeRoutes(server, deps);
+  ownUploadRoutes(server, deps);
   historyRoutes(server, deps);
+  eventRoutes(server, deps);
+  webhookRoutes(server, deps);
   healthRoutes(server, deps);
+  metricsRoute(server, deps);
 }
 
 /** A caller's own request id is taken when it is plain text, so that one id runs through the logs of both. */
@@ -112,16 +200,15 @@ function requestId(given: string | string[] | undefined): string {
   return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID();
 }
 
-function logRequests(server: Server, log: Log): void {
-  server.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id);
-    reply.header('x-content-type-options', 'nosniff');
-  });
-  server.addHook('onResponse', async (request, reply) => {
+function logRequests(server: Server, { log, onAnswered }: ServerDeps): void {
+  server.addHook('onResponse', (request, reply, done) => {
     const { id, method, caller } = request;
     const who = caller?.kind === 'token' ? caller.name : caller?.dealId;
-    const fields = { requestId: id, method, route: request.routeOptions.url, status: reply.statusCode, who };
-    log.debug({ ...fields, ms: Math.round(reply.elapsedTime) }, 'request.answered');
+    const { url: route, config } = request.routeOptions;
+    const { statusCode: status, elapsedTime: ms } = reply;
+    log.debug({ requestId: id, method, route, status, who, ms: Math.round(ms) }, 'request.answered');
+    onAnswered?.({ method, route, status, ms, endless: config.endless === true });
+    done();
   });
 }
 
@@ -137,8 +224,9 @@ function cutWhenClosing(server: Server, closeMs: number): void {
     http.once('close', () => clearTimeout(timer));
     done();
   });
-  server.addHook('onResponse', async () => {
+  server.addHook('onResponse', (_request, _reply, done) => {
     // Only after this turn does Node count the connection as idle.
     if (closing) setImmediate(() => http.closeIdleConnections());
+    done();
   });
 }

@@ -3,9 +3,11 @@ import { Type, type Static } from 'typebox';
 import type { SealRules } from '../aggregate/place/placement-rules.ts';
 import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
-import { dealObject, type DealNetwork } from '../deals/status/deal-object.ts';
-import { queueing } from '../deals/status/queueing.ts';
-import { findUploadStatus, type UploadStatus } from '../deals/status/status-store.ts';
+import { dealObject, type DealNetwork, type DealObject } from '../deals/status/deal-object.ts';
+import type { Outlooks } from '../deals/status/forecast.ts';
+import { etaOf, queueing } from '../deals/status/queueing.ts';
+import type { StatusReader } from '../deals/status/status-reader.ts';
+import type { UploadStatus } from '../deals/status/status-store.ts';
 import { formatOffsetTime } from '../deals/status/time-format.ts';
 import { LadingError } from '../errors.ts';
 import { pinStatus } from '../pins/pin-status.ts';
@@ -32,19 +34,36 @@ const pinSchema = exactly({
   status: Type.Union([Type.Literal('queued'), Type.Literal('pinned'), Type.Literal('failed')]),
 });
 
+const etaSchema = Type.Object(
+  { p50: nullableText, p95: nullableText },
+  {
+    additionalProperties: false,
+    description:
+      'When its first deal will be active, by how long it took others that had come as far: half of them were sooner than p50, 95 of 100 sooner than p95. Null: not known, as fewer than 19 like it were measured, or not for so long.',
+  },
+);
+
 const queueingSchema = exactly({
-  reason: Type.String(),
+  reason: Type.String({
+    description:
+      'incomplete, failed, waiting_for_aggregate, aggregate_filling (until it is full or old enough), waiting_for_age (full enough, closed by its age), sealing, waiting_for_provider, waiting_for_datacap, waiting_for_escrow, waiting_for_chain, bytes_released.',
+  }),
   position: Type.Union([Type.Number(), Type.Null()], {
     description:
-      'From 1: the place in the queue or, once placed, in the aggregate. Null where it has none; and in the answer to an upload when more than 10,000 wait before it: a later status tells it.',
+      'From 1: the place in the queue or, once placed, in the aggregate. Null where it has none; where more than 100,000 wait before it; and in the answer to an upload when more than 10,000 do: a later status tells it.',
   }),
   aggregateFill: nullableNumber,
   sealsBy: nullableText,
-  etaActive: exactly({ p50: nullableText, p95: nullableText }),
+  etaActive: etaSchema,
   parts: Type.Optional(exactly({ placed: Type.Integer(), total: Type.Integer() })),
   missing: Type.Optional(exactly({ count: Type.Number(), first: Type.String() })),
   failure: Type.Optional(Type.String()),
   lastRefusal: Type.Optional(exactly({ miner: Type.String(), text: Type.String(), at: Type.String() })),
+  why: Type.Optional(
+    Type.Array(exactly({ code: Type.String(), providers: Type.Integer(), text: Type.String() }), {
+      description: 'What the last decision refused providers for, counted.',
+    }),
+  ),
 });
 
 /** What every answer about an upload holds, beside its CID. */
@@ -52,6 +71,8 @@ export const statusProperties = {
   pin: pinSchema,
   deals: Type.Array(dealSchema),
   queueing: Type.Optional(queueingSchema),
+  /** Beside deals that are all queued; without deals it stands in `queueing`. */
+  etaActive: Type.Optional(etaSchema),
   asOf: Type.Optional(Type.String()),
   degraded: Type.Optional(Type.Array(Type.String())),
 };
@@ -66,11 +87,14 @@ export interface ChainView {
 
 export interface StatusDeps {
   kysely: Kysely<DB>;
+  statuses: StatusReader;
   clock: Clock;
   sealRules: SealRules;
   /** Undefined while the genesis of the network is not known: then there are no deals either. */
   dealNetwork(): DealNetwork | undefined;
   chainView?(): ChainView;
+  /** How long things take, by what was measured; undefined: nothing is known. */
+  outlooks?(): Outlooks;
 }
 
 /** The genesis and address letter, or `NETWORK_UNKNOWN`: an answer without the deals would be a lie. */
@@ -86,7 +110,7 @@ const answer = exactly(statusProperties);
 
 /** The status of the upload with this root (CIDv1 base32); undefined when there is none. */
 export async function findStatusAnswer(deps: StatusDeps, root: string): Promise<Static<typeof answer> | undefined> {
-  const status = await findUploadStatus(deps.kysely, root);
+  const status = await deps.statuses.find(root);
   return status && statusAnswer(deps, status);
 }
 
@@ -100,8 +124,21 @@ export function statusAnswer(deps: StatusDeps, status: UploadStatus): Static<typ
     status: pinStatus(status.state),
   };
   const deals = status.deals.map((row) => dealObject(row, knownNetwork(deps)));
-  const waiting = deals.length > 0 && !status.partsWait ? {} : { queueing: queueing(status, deps.sealRules) };
-  return { pin, deals, ...waiting, ...freshness(deps) };
+  return { pin, deals, ...awaited(deps, status, deals), ...freshness(deps) };
+}
+
+const NOTHING_MEASURED: Outlooks = new Map();
+
+/** Why and when: in `queueing` where deals are wanting, else the time alone until the first of them is active. */
+function awaited(deps: StatusDeps, status: UploadStatus, deals: readonly DealObject[]) {
+  const isDone = deals.length > 0 && !status.partsWait;
+  if (isDone && deals.some((deal) => deal.status !== 'queued')) return {};
+  const outlooks = deps.outlooks?.() ?? NOTHING_MEASURED;
+  const now = deps.clock.now();
+  if (isDone) return { etaActive: etaOf(status, { outlooks, now }) };
+  // Without a chain configured there is none to wait for.
+  const chainFault = deps.chainView?.().fault?.since !== undefined;
+  return { queueing: queueing(status, { rules: deps.sealRules, now, outlooks, chainFault }) };
 }
 
 function freshness({ chainView }: StatusDeps) {

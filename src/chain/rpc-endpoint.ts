@@ -6,7 +6,7 @@ import { createGate } from './gate.ts';
 import type { AnswerParser } from './parse-answer.ts';
 import type { Outcome, Read, ReadMany, Rpc, Write } from './rpc-call.ts';
 import { readBatch, readResult } from './rpc-envelope.ts';
-import { isEndpointFault, isNotOffered, RpcError } from './rpc-error.ts';
+import { isEndpointFault, isNotOffered, RpcError, type RpcErrorCode } from './rpc-error.ts';
 import { postBatch, postCall, type Target, type Wire } from './rpc-wire.ts';
 
 /** One node. Nothing that it says is believed before it has shown that it serves our chain. */
@@ -20,6 +20,16 @@ export interface Endpoint extends Rpc {
   send<T>(write: Write<T>, signal: AbortSignal): Promise<T>;
 }
 
+/** A request to one endpoint that has ended; a batch is one. */
+export interface RpcRequest {
+  /** Host and port. */
+  host: string;
+  /** Without `Filecoin.` */
+  method: string;
+  outcome: 'ok' | 'aborted' | RpcErrorCode;
+  ms: number;
+}
+
 export interface EndpointOptions {
   wire: Wire;
   clock: Clock;
@@ -27,6 +37,7 @@ export interface EndpointOptions {
   /** Calls in flight at once. */
   maxConcurrent: number;
   onHealth: ((health: EndpointHealth) => void) | undefined;
+  onRequest: ((request: RpcRequest) => void) | undefined;
   admitChain: Admit | undefined;
 }
 
@@ -58,34 +69,44 @@ export async function outcomeOf<T>(answer: Promise<T>): Promise<Outcome<T>> {
   }
 }
 
-/** Calls without asking whose chain it is. Every call shows how the endpoint fares. */
-function createCalls(target: Target, health: HealthKeeper, { wire, clock, maxConcurrent }: EndpointOptions) {
+/** Runs a request when there is room for it, and tells how it went: to the endpoint's health, and to whoever counts. */
+function createMeasure(host: string, health: HealthKeeper, options: EndpointOptions) {
+  const { clock, maxConcurrent, onRequest } = options;
   const gate = createGate(maxConcurrent);
-  const { host, token } = target;
-  let singleUntil = 0;
-
-  async function measure<T>(task: () => Promise<T>): Promise<T> {
+  return async <T>(method: string, task: () => Promise<T>): Promise<T> => {
     return await gate.run(async () => {
       const begun = performance.now();
       const answered = () => health.answered(clock.now(), performance.now() - begun);
+      const tell = (outcome: RpcRequest['outcome']) =>
+        onRequest?.({ host, method, outcome, ms: performance.now() - begun });
       try {
         const result = await task();
         answered();
+        tell('ok');
         return result;
       } catch (error) {
+        tell(error instanceof RpcError ? error.code : 'aborted');
         if (isNotOffered(error)) answered();
         if (isEndpointFault(error) || isNotOffered(error)) health.failed(clock.now(), error);
         else if (error instanceof RpcError) answered();
         throw error;
       }
     });
-  }
+  };
+}
+
+/** Calls without asking whose chain it is. Every call shows how the endpoint fares. */
+function createCalls(target: Target, health: HealthKeeper, options: EndpointOptions) {
+  const { wire, clock } = options;
+  const { host, token } = target;
+  const measure = createMeasure(host, health, options);
+  let singleUntil = 0;
 
   function call<T>(
     { method, params, parse, timeoutMs }: Read<T> | (Write<T> & { timeoutMs?: number }),
     signal: AbortSignal,
   ) {
-    return measure(async () => {
+    return measure(method, async () => {
       const answer = await postCall(wire, target, { method, params, signal, timeoutMs });
       return parseAt(readResult(answer, { method, host, token }), { method, parse, host });
     });
@@ -93,7 +114,7 @@ function createCalls(target: Target, health: HealthKeeper, { wire, clock, maxCon
 
   /** Undefined: it takes no batches. */
   async function callBatch<T>({ method, params, parse }: ReadMany<T>, signal: AbortSignal) {
-    const outcomes = await measure(async () => {
+    const outcomes = await measure(method, async () => {
       const answer = await postBatch(wire, target, { method, params, signal });
       return readBatch(answer, params.length, { method, host, token });
     });

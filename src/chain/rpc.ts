@@ -4,7 +4,7 @@ import { isForeignChain, type Admit } from './admission.ts';
 import type { Standing } from './compare-nodes.ts';
 import type { EndpointHealth } from './endpoint-health.ts';
 import type { Outcome, ReadMany, Rpc, Write } from './rpc-call.ts';
-import { createEndpoint, outcomeOf, type Endpoint } from './rpc-endpoint.ts';
+import { createEndpoint, outcomeOf, type Endpoint, type RpcRequest } from './rpc-endpoint.ts';
 import { isEndpointFault, isOwnLimit, RpcError } from './rpc-error.ts';
 import { isReadMethod } from './rpc-methods.ts';
 import { closeWire, openWire } from './rpc-wire.ts';
@@ -30,6 +30,8 @@ export interface RpcOptions {
   random?: () => number;
   /** Told when an endpoint fails, and when it is well again. */
   onHealth?: (health: EndpointHealth) => void;
+  /** Told of each request to an endpoint. */
+  onRequest?: (request: RpcRequest) => void;
   /** The highest epoch that there can be by now, where the clock tells. */
   lastEpoch?: () => number;
 }
@@ -130,13 +132,20 @@ const DISTRUSTED_RANK = 8;
 const SESSION_METHOD = 'GetActorEventsRaw';
 
 function openEndpoints(options: RpcOptions) {
-  const { clock = systemClock, random = Math.random, onHealth, admit, maxConcurrent = MAX_CONCURRENT } = options;
+  const {
+    clock = systemClock,
+    random = Math.random,
+    onHealth,
+    onRequest,
+    admit,
+    maxConcurrent = MAX_CONCURRENT,
+  } = options;
   const { timeoutMs = TIMEOUT_MS, maxAnswerBytes = MAX_ANSWER_BYTES } = options;
   const wire = openWire({ timeoutMs, maxAnswerBytes });
   const endpoints = options.endpoints.map(({ url, token }) =>
     createEndpoint(
       { url, host: new URL(url).host, token },
-      { wire, clock, random, maxConcurrent, onHealth, admitChain: admit },
+      { wire, clock, random, maxConcurrent, onHealth, onRequest, admitChain: admit },
     ),
   );
   /** Who is well and has the method first, each in order of preference; the others stay, as they are better than none. */

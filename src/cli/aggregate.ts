@@ -52,7 +52,7 @@ export const aggregate: Command = {
     const { values, positionals } = parseCommand(args, usage, { ...jsonOption, reason: { type: 'string' } } as const);
     const verb = positional({ positionals, usage }, 0, 'list or seal');
     if (verb === 'list') {
-      const all = await withDatabase(io, ({ kysely }) => listAggregates(kysely, { limit: LISTED }));
+      const all = await withDatabase(io, ({ kysely }) => listAggregates(kysely, {}, { limit: LISTED }));
       io.print(values.json ? toJson(all) : table(all.map(row), 'no aggregates yet'));
       return 0;
     }

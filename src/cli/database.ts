@@ -2,7 +2,7 @@ import { systemClock } from '../clock.ts';
 import { readConfig } from '../config.ts';
 import { connect, type Database } from '../db/connect.ts';
 import { findRunningEmbedded } from '../db/running-embedded.ts';
-import { openJobSender, type Jobs } from '../jobs.ts';
+import { openJobSender, type ManyJobs } from '../jobs.ts';
 import { createLog } from '../log.ts';
 import { openDatabase } from '../open-database.ts';
 import type { Io } from '../terminal.ts';
@@ -25,7 +25,7 @@ export async function withDatabase<T>(io: Io, act: (database: Database) => Promi
 }
 
 /** As withDatabase, for commands that also wake a stage. */
-export async function withJobs<T>(io: Io, act: (database: Database, jobs: Jobs) => Promise<T>): Promise<T> {
+export async function withJobs<T>(io: Io, act: (database: Database, jobs: ManyJobs) => Promise<T>): Promise<T> {
   return withDatabase(io, async (database) => {
     await using jobs = await openJobSender({ url: database.url, clock: systemClock, log });
     return await act(database, jobs);

@@ -2,16 +2,17 @@ import { systemClock } from '../clock.ts';
 import type { Database } from '../db/connect.ts';
 import { abandonDeal, retryDeal } from '../deals/act-on-deal.ts';
 import { commandLineActor } from '../deals/audit.ts';
-import { listChoices, type StoredChoice } from '../deals/propose/choice-store.ts';
+import type { StoredChoice } from '../deals/propose/choice-store.ts';
 import { findPolicy } from '../deals/propose/policy-store.ts';
-import { findDelivery, type Delivery } from '../deals/send/transfer-store.ts';
+import type { Delivery } from '../deals/send/transfer-store.ts';
 import { BadInput, LadingError } from '../errors.ts';
 import { epochAt, epochTime } from '../filecoin/epoch.ts';
 import { MAX_DEAL_DURATION_EPOCHS } from '../filecoin/limits.ts';
 import { EPOCH_SECONDS } from '../filecoin/networks.ts';
 import { formatBytes, formatDuration, parseDurationMs } from '../filecoin/units.ts';
 import type { Io } from '../terminal.ts';
-import { findDeal, listDealEvents, listDeals, type ListedDeal } from '../deals/status/deal-list.ts';
+import { findDealDetail } from '../deals/status/deal-detail.ts';
+import { findDeal, listDeals, type ListedDeal } from '../deals/status/deal-list.ts';
 import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
 import { withDatabase, withJobs } from './database.ts';
 import { offlineDeals } from './deal-manifest.ts';
@@ -42,26 +43,12 @@ function parseId(text: string): string {
 }
 
 async function listAll(io: Io): Promise<ListedDeal[]> {
-  return withDatabase(io, ({ kysely }) => listDeals(kysely, { limit: LISTED }));
+  return withDatabase(io, ({ kysely }) => listDeals(kysely, {}, { limit: LISTED }));
 }
 
-/** The aggregate's newest decisions are shown beside a deal. */
-const CHOICES_SHOWN = 5;
-
-async function find({ kysely }: Pick<Database, 'kysely'>, id: string): Promise<ListedDeal> {
-  const found = await findDeal(kysely, id);
-  if (found === undefined) throw new BadInput('DEAL_UNKNOWN', `there is no deal ${id}: lading deal list`);
-  return found;
-}
-
-async function readShown(io: Io, id: string) {
-  return withDatabase(io, async (database) => {
-    const { kysely } = database;
-    const found = await find(database, id);
-    const choices = await listChoices(kysely, found.aggregateId, { limit: CHOICES_SHOWN });
-    const delivery = await findDelivery(kysely, id);
-    return { ...found, events: await listDealEvents(kysely, id), choices, delivery };
-  });
+function found<T>(id: string, deal: T | undefined): T {
+  if (deal === undefined) throw new BadInput('DEAL_UNKNOWN', `there is no deal ${id}: lading deal list`);
+  return deal;
 }
 
 function choiceRows({ at, chosen, refused }: StoredChoice): Record<string, string>[] {
@@ -93,7 +80,7 @@ function deliveryRows(delivery: Delivery | undefined): Record<string, string>[] 
 }
 
 async function show(io: Io, id: string, json: boolean): Promise<string> {
-  const shown = await readShown(io, id);
+  const shown = found(id, await withDatabase(io, ({ kysely }) => findDealDetail(kysely, id)));
   if (json) return toJson(shown);
   const events = shown.events.map((event) => ({
     at: event.at.toISOString(),
@@ -116,7 +103,7 @@ async function act(io: Io, id: string, given: { verb: 'retry' | 'abandon'; reaso
   return withJobs(io, async (database, jobs) => {
     const deps = { db: database.kysely, jobs, clock: systemClock };
     await perform(deps, id, { by: commandLineActor(), reason });
-    return find(database, id);
+    return found(id, await findDeal(database.kysely, id));
   });
 }
 
@@ -149,7 +136,7 @@ async function listExpiring(io: Io, within: string | undefined) {
     const withinMs = within === undefined ? renewBeforeEpochs * EPOCH_SECONDS * 1000 : parseWithin(within);
     const genesis = await readGenesis(database);
     const endsBy = epochAt(genesis, new Date(systemClock.now().getTime() + withinMs));
-    const deals = await listDeals(database.kysely, { endsBy, soonestFirst: true, limit: LISTED });
+    const deals = await listDeals(database.kysely, { endsBy }, { soonestFirst: true, limit: LISTED });
     return deals.map((one) => ({ ...one, ends: epochTime(genesis, one.endEpoch) }));
   });
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { BadInput } from '../errors.ts';
+import { BadInput, describeError } from '../errors.ts';
 import { createDevnet } from '../devnet/devnet.ts';
-import { parsePersonaPatch } from '../devnet/provider/provider-persona.ts';
+import { parsePersonaPatch, type PersonaPatch } from '../devnet/provider/provider-persona.ts';
 import { parseCommand, toJson, type Command } from './command.ts';
 
 const usage =
@@ -28,17 +28,33 @@ function whole(text: string, name: string, { min, max }: { min: number; max: num
   throw new BadInput('USAGE', `${name}: '${text}' is not a whole number from ${min} to ${max}`);
 }
 
-/** `{"f01000":{"hang":true},…}`: knobs by provider, as POST /devnet/faults takes them under "provider". */
-function parseFaults(text: string | undefined): Record<string, unknown> {
-  if (text === undefined) return {};
+function parseJson(text: string): unknown {
   try {
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed))
-      return parsed as Record<string, unknown>;
+    return JSON.parse(text);
   } catch (cause) {
     throw new BadInput('USAGE', '--faults takes JSON such as {"f01000":{"hang":true}}', { cause });
   }
-  throw new BadInput('USAGE', '--faults takes a JSON object such as {"f01000":{"hang":true}}');
+}
+
+/**
+ * So many providers, from f01000 on, with the faults that are given: `{"f01000":{"hang":true},…}`, knobs by provider, as
+ * POST /devnet/faults takes them under "provider".
+ */
+function personasOf(count: number, text: string | undefined): PersonaPatch[] {
+  const faults = parseJson(text ?? '{}');
+  if (typeof faults !== 'object' || faults === null || Array.isArray(faults))
+    throw new BadInput('USAGE', '--faults takes a JSON object such as {"f01000":{"hang":true}}');
+  const ids = Array.from({ length: count }, (_, at) => `f0${1_000 + at}`);
+  const strange = Object.keys(faults).find((id) => !ids.includes(id));
+  if (strange !== undefined) throw new BadInput('USAGE', `--faults: there is no provider ${strange}`);
+  const given = new Map<string, unknown>(Object.entries(faults));
+  return ids.map((id) => {
+    try {
+      return parsePersonaPatch(given.get(id) ?? {});
+    } catch (cause) {
+      throw new BadInput('USAGE', `--faults: ${id}: ${describeError(cause)}`, { cause });
+    }
+  });
 }
 
 export const devnet: Command = {
@@ -46,11 +62,8 @@ export const devnet: Command = {
   summary: 'a Filecoin of your own on loopback: chain, Lotus RPC, control door, storage providers',
   async run(args, io) {
     const { values } = parseCommand(args, usage, options);
-    const faults = parseFaults(values.faults);
-    const personas = Array.from(
-      { length: whole(values.providers, '--providers', { min: 0, max: MAX_PROVIDERS }) },
-      (_, at) => parsePersonaPatch(faults[`f0${1000 + at}`] ?? {}),
-    );
+    const count = whole(values.providers, '--providers', { min: 0, max: MAX_PROVIDERS });
+    const personas = personasOf(count, values.faults);
     await using network = await createDevnet({
       personas,
       port: whole(values.port, '--port', { min: 0, max: 65_535 }),

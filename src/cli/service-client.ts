@@ -1,3 +1,4 @@
+import { ClientError } from '../client/client-error.ts';
 import { BadInput, LadingError } from '../errors.ts';
 import { listeningUrl, readConfig, type Env, type TokenRole } from '../config.ts';
 
@@ -7,34 +8,50 @@ export interface ServiceClient {
   token: string;
 }
 
-export const clientOptions = { url: { type: 'string' }, token: { type: 'string' } } as const;
-
-/** `--url` and `--token`, else LADING_TOKEN, else what the service's own environment variables say. */
-export function serviceClient(given: { url?: string; token?: string }, env: Env, role: TokenRole): ServiceClient {
-  const config = readConfig(env, 'tool');
-  const token = given.token ?? env['LADING_TOKEN'] ?? config.apiTokens.find((one) => one.role === role)?.token;
-  if (token === undefined) {
-    throw new BadInput(
-      'TOKEN_MISSING',
-      `no token: give --token, or set LADING_TOKEN, or API_TOKENS with a token of role ${role}`,
-    );
-  }
-  return { url: (given.url ?? config.publicUrl ?? listeningUrl(config.host, config.port)).replace(/\/+$/, ''), token };
+interface Given {
+  url?: string;
+  token?: string;
 }
 
-/** A response whose status is 2xx; anything else becomes an error in the service's own words. */
-export async function request(client: ServiceClient, path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(init.headers);
-  headers.set('authorization', `Bearer ${client.token}`);
-  const response = await fetch(client.url + path, { ...init, headers }).catch((cause: unknown) => {
-    throw new LadingError('SERVICE_UNREACHABLE', `nothing answers at ${client.url}: is the service running?`, {
-      cause,
-    });
-  });
-  if (response.ok) return response;
-  throw new LadingError(
-    'SERVICE_REFUSED',
-    `${init.method ?? 'GET'} ${path}: ${response.status} ${await response.text()}`,
-    { details: { status: response.status } },
+export const clientOptions = { url: { type: 'string' }, token: { type: 'string' } } as const;
+
+/** As `serviceClient`, for what the service tells without a token too, unless it is configured not to. */
+export function publicClient(
+  given: Given,
+  env: Env,
+  role: TokenRole,
+): Pick<ServiceClient, 'url'> & Partial<ServiceClient> {
+  const config = readConfig(env, 'tool');
+  const told = { '--token': given.token, LADING_TOKEN: env['LADING_TOKEN'] };
+  // As a script's unset variable makes it: no token at all is meant by neither.
+  const empty = Object.entries(told).find(([, value]) => value?.trim() === '');
+  if (empty !== undefined)
+    throw new BadInput('TOKEN_EMPTY', `${empty[0]} is set, but empty: give a token, or leave it out`);
+  const token = given.token ?? env['LADING_TOKEN'] ?? config.apiTokens.find((one) => one.role === role)?.token;
+  const url = (given.url ?? config.publicUrl ?? listeningUrl(config.host, config.port)).replace(/\/+$/, '');
+  return { url, ...(token !== undefined && { token }) };
+}
+
+/** `--url` and `--token`, else LADING_TOKEN, else what the service's own environment variables say. */
+export function serviceClient(given: Given, env: Env, role: TokenRole): ServiceClient {
+  const { url, token } = publicClient(given, env, role);
+  if (token !== undefined) return { url, token };
+  throw new BadInput(
+    'TOKEN_MISSING',
+    `no token: give --token, or set LADING_TOKEN, or API_TOKENS with a token of role ${role}`,
   );
+}
+
+/** A fault of the client (src/client) in the words of a command; `name` is what the command was about. */
+export async function orCommandError<T>(act: () => Promise<T>, name?: string): Promise<T> {
+  try {
+    return await act();
+  } catch (cause) {
+    if (!(cause instanceof ClientError)) throw cause;
+    const { code, status, message: said } = cause;
+    const message = name === undefined ? said : `${name}: ${said}`;
+    if (code === 'SERVICE_UNREACHABLE') throw new LadingError(code, `${said}: is the service running?`, { cause });
+    if (status === undefined) throw new BadInput(code, message, { cause });
+    throw new LadingError('SERVICE_REFUSED', `${message} (${status} ${code})`, { cause, details: { status } });
+  }
 }

@@ -20,22 +20,18 @@ export class UploadProgress {
   readonly #options: ProgressOptions;
   readonly #beganMs: number;
   #drawnMs = -Infinity;
-  #bytes = 0;
 
   constructor(options: ProgressOptions) {
     this.#options = options;
     this.#beganMs = options.clock.now().getTime();
   }
 
-  add(bytes: number): void {
-    this.#bytes += bytes;
+  show(bytes: number): void {
     const nowMs = this.#options.clock.now().getTime();
     if (this.#options.write === undefined || nowMs - this.#drawnMs < REDRAW_MS) return;
     this.#drawnMs = nowMs;
     const { name, totalBytes } = this.#options;
-    this.#options.write(
-      ERASE_LINE + progressLine({ name, totalBytes, bytes: this.#bytes, tookMs: nowMs - this.#beganMs }),
-    );
+    this.#options.write(ERASE_LINE + progressLine({ name, totalBytes, bytes, tookMs: nowMs - this.#beganMs }));
   }
 
   /** Makes room for lines that stay. */

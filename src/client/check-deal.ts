@@ -1,4 +1,5 @@
 import type { InclusionProof } from '../filecoin/inclusion-proof.ts';
+import { fieldOf } from './field-of.ts';
 import type { NotVerified } from './verify.ts';
 
 /** Any Lotus-compatible node, `https://…/rpc/v1`: the caller's own choice, as the answer is only as good as the node. */
@@ -39,7 +40,7 @@ export async function checkDeal(
   if (!deal.answered) return deal.fault;
   const head = await ask(node, 'ChainHead', []);
   if (!head.answered) return head.fault;
-  return readDeal(proof, dealId, { deal: deal.result, headEpoch: at(head.result, 'Height') });
+  return readDeal(proof, dealId, { deal: deal.result, headEpoch: fieldOf(head.result, 'Height') });
 }
 
 interface Seen {
@@ -48,16 +49,20 @@ interface Seen {
 }
 
 function readDeal(proof: InclusionProof, dealId: number, { deal, headEpoch }: Seen): ChainDeal | NotVerified {
-  const proposal = at(deal, 'Proposal');
-  const state = at(deal, 'State');
-  const pieceCid = at(at(proposal, 'PieceCID'), '/');
-  const provider = at(proposal, 'Provider');
-  const epochs = [at(proposal, 'StartEpoch'), at(proposal, 'EndEpoch'), at(state, 'SectorStartEpoch')];
-  const [startEpoch, endEpoch, sectorStartEpoch, slashEpoch, now] = [...epochs, at(state, 'SlashEpoch'), headEpoch];
+  const proposal = fieldOf(deal, 'Proposal');
+  const state = fieldOf(deal, 'State');
+  const pieceCid = fieldOf(fieldOf(proposal, 'PieceCID'), '/');
+  const provider = fieldOf(proposal, 'Provider');
+  const epochs = [fieldOf(proposal, 'StartEpoch'), fieldOf(proposal, 'EndEpoch'), fieldOf(state, 'SectorStartEpoch')];
+  const [startEpoch, endEpoch, sectorStartEpoch, slashEpoch, now] = [
+    ...epochs,
+    fieldOf(state, 'SlashEpoch'),
+    headEpoch,
+  ];
   if (typeof pieceCid !== 'string' || typeof provider !== 'string') return unreadable(dealId);
   if (!isEpoch(startEpoch) || !isEpoch(endEpoch) || !isEpoch(sectorStartEpoch)) return unreadable(dealId);
   if (!isEpoch(slashEpoch) || !isEpoch(now)) return unreadable(dealId);
-  if (pieceCid !== proof.pieceCid || at(proposal, 'PieceSize') !== proof.pieceSize) {
+  if (pieceCid !== proof.pieceCid || fieldOf(proposal, 'PieceSize') !== proof.pieceSize) {
     return fault('ANOTHER_PIECE', `deal ${dealId} holds the piece ${pieceCid}, not ${proof.pieceCid}`);
   }
   return {
@@ -67,7 +72,7 @@ function readDeal(proof: InclusionProof, dealId: number, { deal, headEpoch }: Se
     state: stateAt(now, { endEpoch, sectorStartEpoch, slashEpoch }),
     startEpoch,
     endEpoch,
-    namesBatchRoot: at(proposal, 'Label') === proof.batchRootCid,
+    namesBatchRoot: fieldOf(proposal, 'Label') === proof.batchRootCid,
   };
 }
 
@@ -97,7 +102,7 @@ async function ask({ url, token, fetch: call = fetch }: ChainNode, method: strin
     const why = error instanceof Error ? error.message : String(error);
     return { answered: false, fault: fault('CHAIN_UNREACHABLE', `the node gave no answer to ${method}: ${why}`) };
   }
-  const refusal = at(at(answer, 'error'), 'message');
+  const refusal = fieldOf(fieldOf(answer, 'error'), 'message');
   if (refusal !== undefined) {
     return {
       answered: false,
@@ -107,12 +112,7 @@ async function ask({ url, token, fetch: call = fetch }: ChainNode, method: strin
       ),
     };
   }
-  return { answered: true, result: at(answer, 'result') };
-}
-
-function at(value: unknown, field: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
-  return (value as Record<string, unknown>)[field];
+  return { answered: true, result: fieldOf(answer, 'result') };
 }
 
 function isEpoch(value: unknown): value is number {

@@ -3,7 +3,7 @@ import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import { equals } from 'multiformats/bytes';
 import type { CID } from 'multiformats/cid';
 import { BLAKE2B_256, IDENTITY, SHA2_256, SHA2_512 } from '../filecoin/codes.ts';
-import type { HashPairs } from '../filecoin/commp/hash-pairs.ts';
+import type { HashPairs } from '../filecoin/commp/pair-hashing.ts';
 import { FormatError } from '../filecoin/format-error.ts';
 
 /** What verifying hashes with. Where something faster is at hand it may be given instead (cli/verify.ts does). */

@@ -39,6 +39,8 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type ProviderState = "enabled" | "paused" | "removed";
 
+export type TokenRole = "ops" | "read" | "upload";
+
 export type UploadState = "failed" | "incomplete" | "removed" | "stowed" | "waiting";
 
 export interface AggregateReplicas {
@@ -68,6 +70,15 @@ export interface Aggregates {
   state: AggregateState;
   tree_bytes: bigint | null;
   tree_key: string | null;
+}
+
+export interface AggregateTimes {
+  accepted_at: Date | null;
+  active_at: Date | null;
+  aggregate_id: bigint;
+  closed_at: Date | null;
+  published_at: Date | null;
+  signed_at: Date | null;
 }
 
 export interface Audit {
@@ -209,11 +220,39 @@ export interface Events {
   xid: Generated<string>;
 }
 
+export interface HistoryCursor {
+  as_of: Date | null;
+  position: bigint;
+  singleton: Generated<boolean>;
+  xid: string;
+}
+
 export interface Network {
   genesis_cid: string | null;
   genesis_seconds: bigint | null;
   name: string;
   singleton: Generated<boolean>;
+}
+
+export interface OpsAggregateTimes {
+  active_at: Date | null;
+  aggregate_id: bigint | null;
+  opened_at: Date | null;
+  published_at: Date | null;
+  sealed_at: Date | null;
+  seconds_to_active: number | null;
+  seconds_to_aggregate: number | null;
+  seconds_to_published: number | null;
+  seconds_to_sealed: number | null;
+  state: AggregateState | null;
+}
+
+export interface OpsStageTimes {
+  active_at: Date | null;
+  aggregate_id: bigint | null;
+  entered_at: Date | null;
+  left_at: Date | null;
+  stage: string | null;
 }
 
 export interface Outbox {
@@ -262,6 +301,9 @@ export interface Placements {
   offset_bytes: bigint;
   selector: string | null;
   seq: number;
+  /**
+   * Not the place of its own that an upload, or a cut of one, has once: it brings a small aggregate to the smallest piece that providers take, or it was the place before the upload was sent anew.
+   */
   topped_up: Generated<boolean>;
   upload_id: bigint;
 }
@@ -336,12 +378,47 @@ export interface Providers {
   transport_at: Date | null;
 }
 
+export interface Restorations {
+  aggregate_id: bigint;
+  changed_at: Date;
+  failures: Generated<number>;
+  /**
+   * Nobody fetches before; means nothing once the object is there.
+   */
+  next_at: Date;
+  /**
+   * The whole CAR, checked against the piece CID before; null: it is not there.
+   */
+  object_key: string | null;
+  provider_id: string | null;
+  /**
+   * Why what each provider serves was not taken, the last time.
+   */
+  refusals: string | null;
+}
+
 export interface ScrubProgress {
   after_id: bigint;
   kind: string;
   pass_began_at: Date;
   pass_ended_at: Date | null;
   read_bytes: bigint;
+}
+
+export interface Tokens {
+  created_at: Date;
+  created_by: string;
+  digest: Buffer;
+  expires_at: Date | null;
+  id: Generated<bigint>;
+  /**
+   * Coarse: written at most once a minute by each process.
+   */
+  last_used_at: Date | null;
+  name: string;
+  revoked_at: Date | null;
+  revoked_by: string | null;
+  role: TokenRole;
 }
 
 export interface Transfers {
@@ -373,6 +450,20 @@ export interface Uploads {
   state: UploadState;
 }
 
+export interface UploadStatuses {
+  changed_at: Date | null;
+  created_at: Date | null;
+  cut_count: number | null;
+  dag_bytes: bigint | null;
+  failure: string | null;
+  id: bigint | null;
+  missing_count: bigint | null;
+  missing_first: string | null;
+  placements: Json | null;
+  root: string | null;
+  state: UploadState | null;
+}
+
 export interface WantedBlocks {
   came: Generated<boolean>;
   cid: Buffer;
@@ -380,8 +471,46 @@ export interface WantedBlocks {
   upload_id: bigint;
 }
 
+export interface WebhookDeadLetters {
+  attempts: number;
+  changes: number;
+  died_at: Date;
+  error: string;
+  failing_since: Date;
+  first_change: string;
+  from_index: number;
+  from_position: bigint;
+  from_xid: string;
+  id: Generated<bigint>;
+  redrive_at: Date | null;
+  to_index: number;
+  to_position: bigint;
+  to_xid: string;
+  webhook_id: string;
+}
+
+export interface Webhooks {
+  attempts: Generated<number>;
+  created_at: Date;
+  cursor_index: number;
+  cursor_position: bigint;
+  cursor_xid: string;
+  delivered_at: Date | null;
+  failing_since: Date | null;
+  failing_to: string | null;
+  filter: Json;
+  id: string;
+  last_error: string | null;
+  leased_by: string | null;
+  leased_until: Date | null;
+  next_attempt_at: Generated<Date>;
+  owner: string;
+  url: string;
+}
+
 export interface DB {
   aggregate_replicas: AggregateReplicas;
+  aggregate_times: AggregateTimes;
   aggregates: Aggregates;
   audit: Audit;
   chain_cursors: ChainCursors;
@@ -394,7 +523,10 @@ export interface DB {
   damage: Damage;
   deals: Deals;
   events: Events;
+  history_cursor: HistoryCursor;
   network: Network;
+  ops_aggregate_times: OpsAggregateTimes;
+  ops_stage_times: OpsStageTimes;
   outbox: Outbox;
   owners: Owners;
   part_blocks: PartBlocks;
@@ -402,9 +534,14 @@ export interface DB {
   placements: Placements;
   policies: Policies;
   providers: Providers;
+  restorations: Restorations;
   scrub_progress: ScrubProgress;
+  tokens: Tokens;
   transfers: Transfers;
   upload_owners: UploadOwners;
+  upload_statuses: UploadStatuses;
   uploads: Uploads;
   wanted_blocks: WantedBlocks;
+  webhook_dead_letters: WebhookDeadLetters;
+  webhooks: Webhooks;
 }

@@ -1,5 +1,6 @@
 import type { Kysely, UpdateObject } from 'kysely';
 import type { DB, Json } from '../db/tables.ts';
+import { tellEvent } from '../db/tell-event.ts';
 import { canMove, isLive, isOver, type DealState } from './deal-states.ts';
 
 type DealUpdate = UpdateObject<DB, 'deals'>;
@@ -78,19 +79,8 @@ export async function moveDeal(trx: Kysely<DB>, move: DealMove): Promise<boolean
     .$if(ifAttempts !== undefined, (update) => update.where('attempts', '=', ifAttempts ?? 0))
     .executeTakeFirst();
   if (numUpdatedRows === 0n) return false;
-  await trx
-    .insertInto('events')
-    .values({
-      at,
-      deal_id: id,
-      from_state: from,
-      to_state: to,
-      reason_code: reason?.code ?? null,
-      detail: reason?.text ?? null,
-      epoch: move.epoch === undefined ? null : BigInt(move.epoch),
-      evidence: move.evidence ?? null,
-    })
-    .execute();
+  const { epoch, evidence } = move;
+  await tellEvent(trx, { deal: id }, { at, from, to, reason: reason?.code, detail: reason?.text, epoch, evidence });
   return true;
 }
 

@@ -76,7 +76,7 @@ function large(seed: string, name: string): SampleContents {
   return { name, files: [{ path: '', content: () => randomStream(seed, name, LARGE_FILE_BYTES) }] };
 }
 
-/** Twenty-four uploads that differ in kind and size, from nothing at all to 64 MiB; about 84 MiB together. */
+/** Twenty-four uploads that differ in kind and size, from nothing at all to 64 MiB; about 83 MiB together. */
 function basicSamples(seed: string): SampleContents[] {
   return [
     single('greeting.txt', () => `Hello from ${seed}.\n`),
@@ -93,8 +93,8 @@ function basicSamples(seed: string): SampleContents[] {
     single('poster.bmp', () => bitmap(seed, 'poster', { width: 1_280, height: 960 })),
     large(seed, 'video.bin'),
     oddNames(seed, 'odd-names'),
-    single('chunk.bin', () => randomBytes(seed, 'chunk', 1_048_576)),
-    single('chunk-and-one.bin', () => randomBytes(seed, 'chunk-and-one', 1_048_577)),
+    single('chunk.bin', () => randomBytes(seed, 'chunk', 262_144)),
+    single('chunk-and-one.bin', () => randomBytes(seed, 'chunk-and-one', 262_145)),
     collection(seed, 'lanterns', 20),
     single('book.txt', () => prose(seed, 'book', 700_000)),
     single('archive.bin', () => randomBytes(seed, 'archive', 3_300_000)),

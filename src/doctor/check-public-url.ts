@@ -7,14 +7,15 @@ interface PublicUrl {
   /** Undefined: PUBLIC_URL is not set, and providers are told where the API listens. */
   publicUrl: string | undefined;
   listeningUrl: string;
-  isDevnet: boolean;
+  /** Somebody on another machine has to reach it: proposals are made, and not on a devnet. */
+  needsReach: boolean;
   signal: AbortSignal;
 }
 
 /** Whether the service answers where storage providers are told to come, as far as it can be seen from here. */
-export async function checkPublicUrl({ publicUrl, listeningUrl, isDevnet, signal }: PublicUrl): Promise<Finding[]> {
+export async function checkPublicUrl({ publicUrl, listeningUrl, needsReach, signal }: PublicUrl): Promise<Finding[]> {
   const url = publicUrl ?? listeningUrl;
-  if (isLoopback(url) && !isDevnet) {
+  if (isLoopback(url) && needsReach) {
     const advice = 'set PUBLIC_URL to an address that storage providers reach';
     return [wrong('public url', `${url} is of this machine alone`, advice)];
   }

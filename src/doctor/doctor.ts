@@ -25,14 +25,14 @@ interface DoctorInput {
 
 /** Looks at everything the service stands on. What could not be opened is left out. */
 export async function diagnose({ config, clock, signal, db, store }: DoctorInput): Promise<Finding[]> {
-  const isDevnet = config.network === 'devnet';
+  const needsReach = config.network !== 'devnet' && config.wallet !== undefined && config.rpcEndpoints.length > 0;
   const { publicUrl, minFreeBytes, storeQuotaBytes: quotaBytes } = config;
   return [
     ...(db === undefined ? [] : await checkDatabase(db)),
     ...(store === undefined ? [] : await checkStore(store)),
     ...(store === undefined ? [] : await checkRoom({ store, db }, { minFreeBytes, quotaBytes })),
     ...(await checkMoneyAndChain({ config, clock, signal, db })),
-    ...(await checkPublicUrl({ publicUrl, listeningUrl: listeningUrl(config.host, config.port), isDevnet, signal })),
+    ...(await checkPublicUrl({ publicUrl, listeningUrl: listeningUrl(config.host, config.port), needsReach, signal })),
     ...(db === undefined ? [] : await checkDamage(db)),
     ...(db === undefined ? [] : await checkStuck(db, { now: clock.now(), forceAgeMs: config.sealing.forceAgeMs })),
   ];

@@ -1,5 +1,5 @@
 import { PADDED_UNIT_BYTES, UNIT_BYTES } from './commp/fr32.ts';
-import type { HashPairs } from './commp/hash-pairs.ts';
+import type { HashPairs } from './commp/pair-hashing.ts';
 import { FormatError } from './format-error.ts';
 import { NODE_BYTES, NodeStack, UNIT_LEVEL, UnitHasher, ZeroRoots } from './node-stack.ts';
 

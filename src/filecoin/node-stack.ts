@@ -1,5 +1,5 @@
 import { PADDED_UNIT_BYTES, padUnits, UNIT_BYTES } from './commp/fr32.ts';
-import type { HashPairs } from './commp/hash-pairs.ts';
+import type { HashPairs } from './commp/pair-hashing.ts';
 
 export const NODE_BYTES = 32;
 /** The node over one unit of 127 bytes: two levels above its four leaves. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createCommp, type Commp } from '../filecoin/commp/commp.ts';
 import { chooseEngine, type CommpEngine } from '../filecoin/commp/engine.ts';
-import type { HashPairs } from '../filecoin/commp/hash-pairs.ts';
+import type { HashPairs } from '../filecoin/commp/pair-hashing.ts';
 
 const CPU_INFO = '/proc/cpuinfo';
 

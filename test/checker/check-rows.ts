@@ -2,11 +2,12 @@ import type { Client } from 'pg';
 
 /** Each query lists the rows that break one rule: an honest database answers every one with no row. */
 const ROW_RULES: Record<string, string> = {
-  'a stowed upload has a placement, of each of its cuts if it was cut; any other has none, or not of all cuts': `
+  'a stowed upload has a placement of its own, of each of its cuts if it was cut; any other has none, or not of all cuts': `
     select u.root, u.state from uploads u
     left join lateral (select count(*) as cuts from cuts where upload_id = u.id) c on true
     left join lateral (
-      select count(*) filter (where cut is null) as whole, count(distinct cut) as cut from placements where upload_id = u.id) p on true
+      select count(*) filter (where cut is null) as whole, count(distinct cut) as cut
+      from placements where upload_id = u.id and not topped_up) p on true
     where (u.state = 'stowed') <> (p.whole > 0 or (c.cuts > 0 and p.cut = c.cuts))
       or (u.state not in ('waiting', 'stowed') and p.cut > 0)`,
   'cuts are numbered from 0, and each is the sum of its extents, which lie in parts of its upload': `

@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os';
+import { sql, type Kysely } from 'kysely';
 import { expect, test } from 'vitest';
 import type { Command } from '../../src/cli/command.ts';
 import { deal } from '../../src/cli/deal.ts';
@@ -7,6 +8,7 @@ import { provider } from '../../src/cli/provider.ts';
 import { systemClock } from '../../src/clock.ts';
 import { beginRange } from '../../src/deals/send/transfer-store.ts';
 import { listAudit } from '../../src/deals/audit.ts';
+import type { DB } from '../../src/db/tables.ts';
 import { setAsk } from '../../src/deals/providers/provider-store.ts';
 import { startJobs } from '../../src/jobs.ts';
 import { silentLog } from '../../src/log.ts';
@@ -30,6 +32,11 @@ async function commandLine() {
     return lines.join('\n');
   };
   return { kysely: database.kysely, run, [Symbol.asyncDispose]: () => database[Symbol.asyncDispose]() };
+}
+
+async function proposeJobs(db: Kysely<DB>): Promise<unknown[]> {
+  const { rows } = await sql<{ data: unknown }>`select data from pgboss.job where name = 'propose'`.execute(db);
+  return rows.map(({ data }) => data);
 }
 
 test('providers are added with labels, shown with their facts, changed and written down', async () => {
@@ -63,6 +70,15 @@ test('the policy is changed by name, and shown', async () => {
   expect(await line.run(policy, 'show')).toBe(said);
   expect(said).toMatch(/deny_providers\s+f07/);
   expect(await listAudit(line.kysely, { limit: 1 })).toMatchObject([{ action: 'policy.set', subject: 'policy' }]);
+});
+
+test('a change of the policy wakes the aggregates that are short of deals', async () => {
+  await using line = await commandLine();
+  const id = await insertSealedAggregate(line.kysely, 1, start);
+  await line.run(policy, 'show');
+  expect(await proposeJobs(line.kysely)).toEqual([]);
+  await line.run(policy, 'set replicas=4');
+  expect(await proposeJobs(line.kysely)).toEqual([{ aggregateId: id.toString() }]);
 });
 
 test('deals are shown with what was decided, tried again, given up, and listed by their end', async () => {

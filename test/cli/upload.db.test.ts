@@ -6,9 +6,10 @@ import { CID } from 'multiformats/cid';
 import { expect, test } from 'vitest';
 import { CarBlockIterator } from '@ipld/car';
 import { progressLine } from '../../src/cli/upload-progress.ts';
-import { sendUpload } from '../../src/cli/send-upload.ts';
-import { openUploadSource, type UploadSource } from '../../src/cli/upload-source.ts';
+import { openUploadSource } from '../../src/cli/upload-source.ts';
 import { upload } from '../../src/cli/upload.ts';
+import type { PlannedUpload } from '../../src/client/plan-parts.ts';
+import { sendPlanned } from '../../src/client/upload.ts';
 import { apiFixture, tokens, type ApiFixture } from '../support/api-fixture.ts';
 import { car, header, rawBlock, sampleUpload } from '../support/car-builder.ts';
 import { gather } from '../support/gather.ts';
@@ -99,11 +100,11 @@ function noise(bytes: number, seed = 1): Buffer {
 }
 
 async function rootOf(path: string): Promise<CID> {
-  await using source = await openUploadSource(path);
+  const source = await openUploadSource(path);
   return source.root;
 }
 
-test('a file, a folder and a CAR at once, and what is known is not sent again', async () => {
+test('a file, a folder and a CAR at once, and of what is known only the root is sent again', async () => {
   await using all = await world();
   const { fixture, client, put, posts } = all;
   const hello = await put('hello.txt', 'hello');
@@ -131,13 +132,13 @@ test('a file, a folder and a CAR at once, and what is known is not sent again', 
       cid: rawBlock('hello').cid.toString(),
       path: hello,
       outcome: 'known',
-      sentBytes: 0,
+      sentBytes: posts[3],
       value: { pin: { status: 'pinned' } },
     },
     { outcome: 'known' },
     { outcome: 'known' },
   ]);
-  expect(posts).toHaveLength(3);
+  expect(posts).toHaveLength(6);
 });
 
 test('what cannot be packed is told by name, before anything is sent', async () => {
@@ -162,7 +163,7 @@ test('what cannot be packed is told by name, before anything is sent', async () 
   expect(all.posts).toEqual([]);
 });
 
-async function postPart({ url, token }: { url: string; token: string }, source: UploadSource, part: number) {
+async function postPart({ url, token }: { url: string; token: string }, source: PlannedUpload, part: number) {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/car' };
   const bytes = Buffer.concat(await gather(source.readPart(part)));
   expect(bytes.length).toBe(source.partBytes[part]);
@@ -173,21 +174,21 @@ test('a large file goes in parts, and a later run sends only the parts that are 
   await using all = await world();
   const bytes = noise(7.3 * MIB);
   const path = await all.put('large.bin', bytes);
-  await using source = await openUploadSource(path, 2.2 * MIB);
+  const source = await openUploadSource(path, 2.2 * MIB);
   expect(source.partBytes.length).toBe(4);
   for (const part of [2, 0]) await postPart(all.client, source, part);
   all.posts.length = 0;
-  const quiet = { client: all.client, signal, onBytes: () => undefined, say: () => undefined };
-  const sent = await sendUpload(source, quiet);
+  const sent = await sendPlanned(all.client, source);
   expect(sent.outcome).toBe('sent');
   expect(new Set(all.posts)).toEqual(new Set([source.partBytes[1], source.partBytes[3]]));
   expect(all.posts).toHaveLength(2);
   expect(sent.sentBytes).toBe((source.partBytes[1] ?? 0) + (source.partBytes[3] ?? 0));
   expect(await exported(all.fixture, source.root)).toEqual({ '': bytes });
-  await using fresh = await openUploadSource(await all.put('other.bin', noise(5 * MIB, 7)), 2.2 * MIB);
-  let handed = 0;
-  await sendUpload(fresh, { ...quiet, onBytes: (count) => (handed += count) });
-  expect(handed).toBe(fresh.partBytes.reduce((sum, count) => sum + count, 0));
+  const fresh = await openUploadSource(await all.put('other.bin', noise(5 * MIB, 7)), 2.2 * MIB);
+  const done: number[] = [];
+  await sendPlanned(all.client, fresh, { onProgress: ({ doneBytes }) => void done.push(doneBytes) });
+  expect(done).toEqual(done.toSorted((a, b) => a - b));
+  expect(done.at(-1)).toBe(fresh.partBytes.reduce((sum, count) => sum + count, 0));
   expect(all.posts.slice(2)).toEqual(fresh.partBytes);
 });
 
@@ -222,26 +223,25 @@ async function cuttingProxy(port: number, cutAfter: number) {
 test('a connection that breaks costs one part', async () => {
   await using all = await world();
   await using proxy = await cuttingProxy(all.port, 3.5 * MIB);
-  await using source = await openUploadSource(await all.put('breaks.bin', noise(6.2 * MIB, 3)), 2.2 * MIB);
+  const source = await openUploadSource(await all.put('breaks.bin', noise(6.2 * MIB, 3)), 2.2 * MIB);
   const said: string[] = [];
-  const sent = await sendUpload(source, {
-    client: { ...all.client, url: proxy.url },
-    signal,
-    onBytes: () => undefined,
-    say: (line) => void said.push(line),
+  const broken = {
+    ...all.client,
+    url: proxy.url,
+    onRetry: ({ code }: { code: string }) => void said.push(code),
     wait: async () => undefined,
-  });
+  };
+  const sent = await sendPlanned(broken, source);
   expect(sent).toMatchObject({ outcome: 'sent', sentBytes: source.partBytes.reduce((sum, count) => sum + count, 0) });
-  expect(said).toEqual(['breaks.bin: the connection broke, trying again']);
+  expect(said).toEqual(['SERVICE_UNREACHABLE']);
 });
 
 test('a file that changes while it is sent is told, and not tried again', async () => {
   await using all = await world();
   const path = await all.put('changes.bin', noise(3 * MIB, 5));
-  await using source = await openUploadSource(path, 1.2 * MIB);
+  const source = await openUploadSource(path, 1.2 * MIB);
   await writeFile(path, noise(3 * MIB, 6));
-  const quiet = { client: all.client, signal, onBytes: () => undefined, say: () => undefined };
-  await expect(sendUpload(source, quiet)).rejects.toMatchObject({ code: 'FILE_CHANGED' });
+  await expect(sendPlanned(all.client, source)).rejects.toMatchObject({ code: 'FILE_CHANGED' });
 });
 
 test('progress says share, rate and time left', () => {

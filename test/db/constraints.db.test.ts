@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Database } from '../../src/db/connect.ts';
 import { constraintOf } from '../../src/db/sqlstate.ts';
 import { testDatabase } from '../support/database.ts';
+import { restorationAttempts } from './restoration-attempts.ts';
+import { tokenAttempts } from './token-attempts.ts';
 import {
   active,
   insert,
@@ -11,11 +13,10 @@ import {
   rejected,
   sealed,
   valid,
+  type Attempt,
   type Row,
   type Table,
 } from './valid-rows.ts';
-
-type Attempt = [constraint: string, table: Table, changes: Row, before?: [Table, Row][]];
 
 const AT = valid.uploads.created_at;
 const other = '00000000-0000-4000-8000-000000000002';
@@ -33,6 +34,13 @@ const secondDeal = { id: other, proposal_cid: 'bafy2' };
 
 /** What has to be refused, and by which law; `before` is inserted first, and has to be accepted. */
 const attempts: Attempt[] = [
+  ['history_cursor_single_row', 'history_cursor', { singleton: false }],
+  ['history_cursor_pkey', 'history_cursor', {}],
+  ['aggregate_times_steps_follow', 'aggregate_times', { published_at: null }],
+  ['aggregate_times_steps_follow', 'aggregate_times', { accepted_at: null }],
+  ['aggregate_times_steps_follow', 'aggregate_times', { signed_at: null }],
+  ['aggregate_times_pkey', 'aggregate_times', {}, [['aggregate_times', {}]]],
+  ['aggregate_times_aggregate_id_fkey', 'aggregate_times', { aggregate_id: 7 }],
   ['chain_freshness_single_row', 'chain_freshness', { singleton: false }],
   ['chain_freshness_pkey', 'chain_freshness', {}, [['chain_freshness', {}]]],
   ['chain_freshness_epoch_with_time', 'chain_freshness', { epoch: 5 }],
@@ -168,6 +176,19 @@ const attempts: Attempt[] = [
   ['policies_call_off_sane', 'policies', { call_off_after_seconds: 59 }],
   ['transfers_bytes_not_negative', 'transfers', { served_bytes: -1 }, [['deals', {}]]],
   ['audit_actor_given', 'audit', { actor: '' }],
+  ...restorationAttempts,
+  ...tokenAttempts,
+  ['webhooks_pkey', 'webhooks', {}, [['webhooks', {}]]],
+  ['webhooks_owner_given', 'webhooks', { owner: '' }],
+  ['webhooks_url_is_http', 'webhooks', { url: 'ftp://example.com/' }],
+  ['webhooks_cursor_not_negative', 'webhooks', { cursor_index: -1 }],
+  ['webhooks_attempts_while_failing', 'webhooks', { attempts: 1 }],
+  ['webhooks_attempts_while_failing', 'webhooks', { attempts: 1, failing_since: AT, failing_to: '1-0' }],
+  ['webhooks_lease_is_whole', 'webhooks', { leased_until: AT }],
+  ['webhook_dead_letters_webhook_id_fkey', 'webhook_dead_letters', {}],
+  ['webhook_dead_letters_not_empty', 'webhook_dead_letters', { changes: 0 }, [['webhooks', {}]]],
+  ['webhook_dead_letters_were_tried', 'webhook_dead_letters', { attempts: 0 }, [['webhooks', {}]]],
+  ['webhook_dead_letters_in_order', 'webhook_dead_letters', { to_position: 1 }, [['webhooks', {}]]],
   ['policies_replicas_sane', 'policies', { replicas: 0 }],
   ['policies_replicas_sane', 'policies', { replicas: 101 }],
   ['policies_prices_not_negative', 'policies', { max_price: '-1' }],

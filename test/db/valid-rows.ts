@@ -52,6 +52,7 @@ export const valid = {
     begun_at: AT,
     moved_at: AT,
   },
+  tokens: { name: 'service', role: 'upload', digest: Buffer.alloc(32), created_at: AT, created_by: 'somebody' },
   audit: { at: AT, actor: 'somebody', action: 'provider.pause', subject: 'f01000' },
   deals: {
     id: '00000000-0000-4000-8000-000000000001',
@@ -83,6 +84,9 @@ export const valid = {
   },
   scrub_progress: { kind: 'parts', after_id: 0, read_bytes: 0, pass_began_at: AT },
   chain_freshness: { looked_at: AT },
+  history_cursor: { xid: '3', position: 1 },
+  aggregate_times: { aggregate_id: 1, signed_at: AT, accepted_at: AT, published_at: AT, active_at: AT },
+  restorations: { aggregate_id: 1, object_key: 'cars/1-a', provider_id: 'f01000', next_at: AT, changed_at: AT },
   chain_differences: {
     deal_id: '00000000-0000-4000-8000-000000000001',
     kind: 'absent',
@@ -91,8 +95,36 @@ export const valid = {
     tipset: ['bafyt'],
     found_at: AT,
   },
+  webhooks: {
+    id: '00000000-0000-4000-8000-0000000000aa',
+    owner: 'somebody',
+    url: 'https://example.com/changes',
+    filter: {},
+    created_at: AT,
+    cursor_xid: '3',
+    cursor_position: 0,
+    cursor_index: 0,
+  },
+  webhook_dead_letters: {
+    webhook_id: '00000000-0000-4000-8000-0000000000aa',
+    from_xid: '3',
+    from_position: 1,
+    from_index: 0,
+    to_xid: '3',
+    to_position: 2,
+    to_index: 0,
+    first_change: '1-0',
+    changes: 1,
+    attempts: 1,
+    error: 'it answered 500',
+    failing_since: AT,
+    died_at: AT,
+  },
 } satisfies Record<string, Row>;
 export type Table = keyof typeof valid;
+
+/** What has to be refused, and by which law; `before` is inserted first. */
+export type Attempt = [constraint: string, table: Table, changes: Row, before?: [Table, Row][]];
 
 /** An aggregate that is sealed: 59 + 41 bytes of runs, 27 of tree, the 127 that a piece of 128 holds. */
 export const sealed = {

@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../../src/db/tables.ts';
 import { pieceCidV1 } from '../../src/filecoin/piece.ts';
-import type { Jobs } from '../../src/jobs.ts';
+import type { ManyJobs } from '../../src/jobs.ts';
 
 export const PIECE_BYTES = 2n ** 20n;
 const BATCH_ROOT = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi';
@@ -52,12 +52,15 @@ export async function createJobLog(db: Kysely<DB>) {
   await sql`create table logged_jobs (id bigint generated always as identity, queue text, data jsonb, start_after timestamptz)`.execute(
     db,
   );
-  const jobs: Jobs = {
+  const jobs: ManyJobs = {
     send: async (trx, queue, data, options = {}) => {
       const json = JSON.stringify(data);
       await sql`insert into logged_jobs (queue, data, start_after) values (${queue}, ${json}::jsonb, ${options.startAfter ?? null})`.execute(
         trx,
       );
+    },
+    sendAll: async (trx, queue, given) => {
+      for (const data of given) await jobs.send(trx, queue, data);
     },
   };
   /** The jobs since the last call, oldest first. */

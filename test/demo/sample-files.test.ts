@@ -82,12 +82,12 @@ describe('packSamples', () => {
     }
   }, 30_000);
 
-  it('uses 1 MiB raw leaves and CIDv1', async () => {
+  it('uses raw leaves of 256 KiB and CIDv1', async () => {
     const samples = await list({ seed: 'leaf', count: 19 });
     const sample = samples.find(({ name }) => name === 'chunk-and-one.bin');
     const blocks = [...(await readCar(sample ?? expect.fail('no such sample'))).blocks];
     expect(blocks.map(([cid, bytes]) => [CID.parse(cid).version, CID.parse(cid).code, bytes.length])).toEqual([
-      [1, 0x55, 1_048_576],
+      [1, 0x55, 262_144],
       [1, 0x55, 1],
       [1, 0x70, expect.any(Number)],
     ]);

@@ -7,6 +7,8 @@ import { checkDamage, checkRoom, checkStore } from '../../src/doctor/check-store
 import type { Finding } from '../../src/doctor/finding.ts';
 import type { Chain } from '../../src/chain/chain.ts';
 import { doctor } from '../../src/cli/doctor.ts';
+import { readConfig } from '../../src/config.ts';
+import { diagnose } from '../../src/doctor/doctor.ts';
 import { LadingError } from '../../src/errors.ts';
 import { networks } from '../../src/filecoin/networks.ts';
 import { openLocalStore } from '../../src/storage/local-store.ts';
@@ -14,6 +16,7 @@ import type { ObjectStore } from '../../src/storage/store.ts';
 import { HOUR_MS, insertBareUpload, never, START } from '../aggregate/aggregate-fixture.ts';
 import { gather } from '../support/gather.ts';
 import { testDatabase } from '../support/database.ts';
+import { sendResult, serveRpc } from '../support/rpc-server.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 function verdicts(findings: Finding[]): string[] {
@@ -139,10 +142,10 @@ test('a wallet without an actor, money or DataCap', async () => {
 
 test('a public address of this machine alone, or where nobody answers', async () => {
   const input = { publicUrl: undefined, listeningUrl: 'http://127.0.0.1:1', signal: never };
-  expect(await checkPublicUrl({ ...input, isDevnet: false })).toMatchObject([
+  expect(await checkPublicUrl({ ...input, needsReach: true })).toMatchObject([
     { ok: false, text: /this machine alone/ },
   ]);
-  expect(await checkPublicUrl({ ...input, isDevnet: true })).toMatchObject([{ ok: false, text: /does not answer/ }]);
+  expect(await checkPublicUrl({ ...input, needsReach: false })).toMatchObject([{ ok: false, text: /does not answer/ }]);
 });
 
 test('where no database was made yet none is made', async () => {
@@ -184,4 +187,23 @@ test('the command says all of it as JSON and ends with 1 while something is wron
   expect(lines.join('\n')).toMatch(/WRONG database: /);
   expect(lines.join('\n')).toMatch(/WRONG store: /);
   expect(lines.join('\n')).not.toContain('Error:');
+});
+
+test('an address of this machine alone is enough where nothing is proposed', async () => {
+  await using silent = await serveRpc((_, response) => sendResult(response, null));
+  const reach = async (env: Record<string, string>) => {
+    const config = readConfig({ PUBLIC_URL: 'http://127.0.0.1:1', ...env }, 'tool');
+    const found = await diagnose({
+      config,
+      clock: { now: () => START },
+      signal: never,
+      db: undefined,
+      store: undefined,
+    });
+    return found.find(({ check }) => check === 'public url')?.text;
+  };
+  const wallet = { WALLET: 'file:/nowhere/at/all' };
+  expect(await reach({})).toMatch(/does not answer/);
+  expect(await reach(wallet)).toMatch(/does not answer/);
+  expect(await reach({ ...wallet, CHAIN_RPC_URL: silent.url })).toMatch(/this machine alone/);
 });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { createJsBlockHasher } from '../../src/filecoin/commp/block-hasher.ts';
 import { chooseEngine } from '../../src/filecoin/commp/engine.ts';
-import { hashPairsPortably, type HashPairs } from '../../src/filecoin/commp/hash-pairs.ts';
+import { hashPairsPortably } from '../../src/filecoin/commp/hash-pairs.ts';
+import type { HashPairs } from '../../src/filecoin/commp/pair-hashing.ts';
 import { createWasmBlockHasher } from '../../src/filecoin/commp/wasm-block-hasher.ts';
 
 const machine = { arch: 'x64' };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { loadNativeHashPairs, hashPairsPortably, type HashPairs } from '../../src/filecoin/commp/hash-pairs.ts';
+import { loadNativeHashPairs, hashPairsPortably } from '../../src/filecoin/commp/hash-pairs.ts';
+import type { HashPairs } from '../../src/filecoin/commp/pair-hashing.ts';
 
 /** A stand-in for the native library that is right, and countable. */
 function honest(): { hashPairs: HashPairs; calls: () => number } {

@@ -59,7 +59,7 @@ export class LongLife {
     const { clock, deps } = watched;
     const rpc = createRpc({
       endpoints: chain.rpcUrls.map((url) => ({ url })),
-      timeoutMs: 2_000,
+      timeoutMs: 20_000,
       clock,
       random: () => 0.5,
       lastEpoch: () => epochAt(genesisSeconds, clock.now()) + 10,

@@ -7,6 +7,7 @@ import { CID } from 'multiformats/cid';
 import { expect, test } from 'vitest';
 import { packSamples, type Sample } from '../../src/demo/sample-files.ts';
 import { checkEverything } from '../checker/check-everything.ts';
+import { readExposition, valueOf } from '../metrics/read-exposition.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { withStoppedDatabase } from './stopped-database.ts';
@@ -114,6 +115,29 @@ async function expectEntries(world: World, sent: Sent[]): Promise<void> {
   expect(roots.sort()).toEqual(sent.map(({ cid }) => cid).sort());
 }
 
+/** What a scrape tells of the whole story: whoever calls from this machine needs no token. */
+async function expectMetrics(world: World, uploads: number): Promise<void> {
+  const response = await fetch(`${world.url}/metrics`);
+  expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+  const families = readExposition(await response.text());
+  for (const name of families.keys()) expect(name).toMatch(/^lading_[a-z0-9_]+$/);
+  expect(valueOf(families, 'lading_uploads', { state: 'stowed' })).toBe(uploads);
+  expect(valueOf(families, 'lading_chain_degraded_seconds')).toBe(0);
+  expect(valueOf(families, 'lading_chain_age_seconds')).toBeLessThan(60);
+  const total = (name: string, labels: Record<string, string>) =>
+    families
+      .get(name)
+      ?.samples.filter((one) => Object.entries(labels).every(([label, value]) => one.labels[label] === value))
+      .reduce((sum, { value }) => sum + value, 0);
+  expect(total('lading_rpc_requests_total', { method: 'ChainHead', outcome: 'ok' })).toBeGreaterThan(0);
+  expect(total('lading_rpc_endpoint_state', { state: 'well' })).toBe(1);
+  expect(total('lading_provider_answers_total', { question: 'propose', outcome: 'accepted' })).toBeGreaterThan(0);
+  expect(total('lading_piece_served_bytes_total', {})).toBeGreaterThan(0);
+  expect(valueOf(families, 'lading_job_duration_seconds_count', { queue: 'seal', outcome: 'done' })).toBeGreaterThan(0);
+  const uploaded = { method: 'POST', route: '/upload', status: '2xx' };
+  expect(valueOf(families, 'lading_http_request_duration_seconds_count', uploaded)).toBe(uploads);
+}
+
 test('an upload goes from no deals to queued to active, and its piece holds every block', async () => {
   await using folder = await temporaryFolder();
   await using world = await startWorld(folder.path, SEED);
@@ -134,6 +158,7 @@ test('an upload goes from no deals to queued to active, and its piece holds ever
     for (const one of sent) await followUpload(world, one.cid);
     for (const one of sent) await expectInPiece(world, one);
     await expectEntries(world, sent);
+    await expectMetrics(world, sent.length);
     const asV0 = CID.parse(first.cid);
     if (asV0.code === dagPb.code)
       expect((await world.check(asV0.toV0().toString()))?.value.deals.length).toBe(REPLICAS);

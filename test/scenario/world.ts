@@ -24,6 +24,8 @@ interface Checked {
 /** A devnet and everything that a service needs to live on it; the service itself is the test's. */
 export interface World extends AsyncDisposable {
   env: Record<string, string>;
+  /** Of the service. */
+  url: string;
   dataDir: string;
   rpcUrl: string;
   /** Every proposal that any provider received, in order. */
@@ -40,7 +42,8 @@ export interface World extends AsyncDisposable {
   get(path: string): Promise<Response>;
 }
 
-const TOKENS = { upload: 'upload-token-of-the-test', ops: 'operator-token-of-the-test' };
+export const UPLOAD_TOKEN = 'upload-token-of-the-test';
+const TOKENS = { upload: UPLOAD_TOKEN, ops: 'operator-token-of-the-test' };
 /** Ten times as fast as the demo: most of a deal's life is waiting for epochs. */
 const EPOCH_MS = 100;
 /** One provider refuses; four are left for three replicas. Patient ones, because the service they fetch from keeps dying. */
@@ -61,6 +64,7 @@ export async function startWorld(folder: string, seed: string): Promise<World> {
   const url = `http://127.0.0.1:${env['PORT']}`;
   return {
     env,
+    url,
     dataDir,
     rpcUrl: devnet.rpcUrl,
     proposals,

@@ -5,6 +5,7 @@ import { receiveCar, type ReceiveDeps } from '../../src/aggregate/receive/receiv
 import type { Clock } from '../../src/clock.ts';
 import { insertProvider } from '../../src/deals/providers/provider-store.ts';
 import { createPieceTokens } from '../../src/deals/send/piece-token.ts';
+import { createStatusReader } from '../../src/deals/status/status-reader.ts';
 import { silentLog } from '../../src/log.ts';
 import { openLocalStore, type LocalStore } from '../../src/storage/local-store.ts';
 import { testDatabase } from './database.ts';
@@ -72,6 +73,7 @@ export async function apiFixture({ limits, server: changes, store: wrap, groups 
   };
   const deps: ServerDeps = {
     kysely: db.kysely,
+    statuses: createStatusReader(db),
     store,
     clock,
     log: silentLog,
@@ -87,6 +89,8 @@ export async function apiFixture({ limits, server: changes, store: wrap, groups 
     publicUrl: 'https://lading.example.com',
     dealNetwork: () => ({ genesisSeconds: 1_598_306_400, addressLetter: 'f' }),
     publicCheck: true,
+    webhookSecret: (id) => `secret of ${id}`,
+    webhookRules: { allowPrivate: false },
     receiveCar: (input) => receiveCar(receive, input),
     sealAggregate: async () => ({ kind: 'unknown' }),
     addProvider: ({ id, peerId, multiaddrs }) =>
@@ -97,6 +101,9 @@ export async function apiFixture({ limits, server: changes, store: wrap, groups 
       }),
     jobs,
     readiness: {},
+    metrics: { contentType: 'text/plain', text: async () => '' },
+    metricsFrom: ['loopback'],
+    strict: true,
     ...changes,
   };
   const server = createServer(deps);

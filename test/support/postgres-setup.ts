@@ -1,5 +1,5 @@
 import { chownSync, constants, existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -19,11 +19,12 @@ import {
 } from '../../src/db/postmaster.ts';
 import { installJobs } from '../../src/jobs.ts';
 import { databaseUrl } from './database-url.ts';
+import { WORKERS } from './workers.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** A socket folder, and no database: `postgres://lading@/NAME?host=…`. */
-    postgresFolder: string;
+    /** A socket folder for each worker, and no database: `postgres://lading@/NAME?host=…`. */
+    postgresFolders: string[];
   }
 }
 
@@ -53,9 +54,28 @@ const SETTINGS = {
   log_min_messages: 'warning',
 };
 
-/** Folders are short, because a unix socket's path has at most 107 bytes; and per user, because two users may share /tmp. */
-function baseFolder(): string {
-  return join(tmpdir(), `lading-pg-${process.getuid?.() ?? 'all'}`);
+/** A file system in memory, where Linux has one: a clone of the template is 500 small files, which a disk takes 2-6 times as long for. */
+const MEMORY_FOLDER = '/dev/shm';
+/** The cluster has 40 MB, each clone 10, and two workers have a few at once; containers often have 64 MB in all. */
+const MEMORY_BYTES = 2 ** 30;
+
+async function hasRoom(folder: string): Promise<boolean> {
+  return statfs(folder).then(
+    ({ bavail, bsize }) => bavail * bsize >= MEMORY_BYTES,
+    () => false,
+  );
+}
+
+/** Short, because a unix socket's path has at most 107 bytes; and per user, because two users may share the parent. */
+function ownFolder(parent: string): string {
+  return join(parent, `lading-pg-${process.getuid?.() ?? 'all'}`);
+}
+
+/** Not in memory, from where many a system lets no program run. */
+async function programsFolder(): Promise<string> {
+  const folder = ownFolder(tmpdir());
+  await ensureOwnFolder(folder);
+  return folder;
 }
 
 /** What a run left that was killed: its postmaster lives on, and its folder. */
@@ -102,13 +122,10 @@ async function copyAsUser(from: string, to: string, user: OsUser | undefined): P
     chownSync(join(to, entry), user.uid, user.gid);
 }
 
-async function startServer(): Promise<Server> {
-  const base = baseFolder();
-  await ensureOwnFolder(base);
-  await discardDeadRuns(base);
+async function startServer(base: string, worker: number): Promise<Server> {
   const user = chooseUser();
-  const binaries = await findBinaries(user, async () => base);
-  const folder = join(base, `run-${process.pid}`);
+  const binaries = await findBinaries(user, programsFolder);
+  const folder = join(base, `run-${process.pid}-${worker}`);
   await mkdir(folder);
   if (user !== undefined) chownSync(folder, user.uid, user.gid);
   const dataDir = join(folder, 'data');
@@ -153,29 +170,46 @@ async function complainOfLeaks(folder: string): Promise<void> {
     throw new Error(`${left.length} test databases were not disposed: every test has to \`await using\` its own`);
 }
 
-/** Both database projects of one run share one server. */
-const shared = globalThis as { ladingTestServer?: { users: number; server: Promise<Server> } };
-
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  shared.ladingTestServer ??= {
-    users: 0,
-    server: startServer().then(async (server) => {
+/**
+ * A server for each worker: transactions of tests beside one would hold back what readers of events may see, as numbers
+ * of transactions are a server's, not a database's.
+ */
+async function startServers(): Promise<Server[]> {
+  const base = ownFolder((await hasRoom(MEMORY_FOLDER)) ? MEMORY_FOLDER : tmpdir());
+  await ensureOwnFolder(base);
+  await discardDeadRuns(base);
+  const user = chooseUser();
+  // Made once, before two servers want a copy of it at the same moment.
+  await cachedCluster(base, await findBinaries(user, programsFolder), user);
+  return await Promise.all(
+    Array.from({ length: WORKERS }, async (_, worker) => {
+      const server = await startServer(base, worker);
       await makeTemplate(server.folder);
       return server;
     }),
-  };
-  const mine = shared.ladingTestServer;
+  );
+}
+
+/** Both database projects of one run share their servers. */
+const shared = globalThis as { ladingTestServers?: { users: number; servers: Promise<Server[]> } };
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  shared.ladingTestServers ??= { users: 0, servers: startServers() };
+  const mine = shared.ladingTestServers;
   mine.users += 1;
-  const server = await mine.server;
-  project.provide('postgresFolder', server.folder);
+  const servers = await mine.servers;
+  project.provide(
+    'postgresFolders',
+    servers.map(({ folder }) => folder),
+  );
   return async () => {
     mine.users -= 1;
     if (mine.users > 0) return;
-    delete shared.ladingTestServer;
+    delete shared.ladingTestServers;
     try {
-      await complainOfLeaks(server.folder);
+      for (const { folder } of servers) await complainOfLeaks(folder);
     } finally {
-      await server.stop();
+      for (const server of servers) await server.stop();
     }
   };
 }

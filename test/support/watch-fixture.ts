@@ -12,7 +12,7 @@ import { pieceCidV1 } from '../../src/filecoin/piece.ts';
 import { encodeProposal, encodeSignedProposal, proposalCid, type DealProposal } from '../../src/filecoin/proposal.ts';
 import type { Jobs } from '../../src/jobs.ts';
 import { silentLog } from '../../src/log.ts';
-import type { ScriptedChain } from './scripted-chain.ts';
+import { ScriptedChain } from './scripted-chain.ts';
 import { testDatabase } from './database.ts';
 
 const KEY: LotusKey = { type: 'secp256k1', privateKey: new Uint8Array(32).fill(7) };
@@ -187,7 +187,7 @@ export async function openWatch({
   const stack = new AsyncDisposableStack();
   const database = stack.use(await testDatabase());
   const rpc = stack.adopt(
-    createRpc({ endpoints: [rpcUrl, ...otherUrls].map((url) => ({ url })), timeoutMs: 2_000 }),
+    createRpc({ endpoints: [rpcUrl, ...otherUrls].map((url) => ({ url })), timeoutMs: 20_000 }),
     (open) => open.close(),
   );
   const clock = testClock();
@@ -252,6 +252,18 @@ export async function watchFixture(chain: ScriptedChain) {
       await server[Symbol.asyncDispose]();
     },
   };
+}
+
+/** A chain that is final up to 90, on which a deal was published at 100, and seen. */
+export async function publishedAboveFinality(grow = 12) {
+  const chain = new ScriptedChain();
+  chain.finalized = 90;
+  const watched = await watchFixture(chain);
+  const deal = await watched.seed();
+  await watched.watch();
+  chain.publish(deal.onChain);
+  await watched.grow(grow);
+  return { chain, watched, deal };
 }
 
 /** A deal that was published at the head and proven one epoch later, as sector 5. */

@@ -47,16 +47,30 @@ export function openVirtualCar(sources: Sources, outline: CarOutline): VirtualCa
   return {
     carBytes,
     async *readRange(start, end, signal, options) {
-      if (!(start >= 0 && start <= end && end <= carBytes)) {
-        const details = { start, end, carBytes };
-        throw new LadingError('RANGE_OUTSIDE_CAR', `bytes ${start} to ${end} are not within ${carBytes}`, { details });
-      }
+      checkRange({ start, end }, carBytes);
       for await (const extent of extentsOf(sources.db, outline, { start, end })) {
         signal?.throwIfAborted();
         yield* readExtent(sources.store, extent, { ...options, signal });
       }
     },
   };
+}
+
+/** A CAR that lies in the store as one object. */
+export function openStoredCar(store: ObjectStore, key: string, carBytes: number): VirtualCar {
+  return {
+    carBytes,
+    async *readRange(start, end, signal, options) {
+      checkRange({ start, end }, carBytes);
+      yield* readExtent(store, { kind: 'object', key, offset: start, length: end - start }, { ...options, signal });
+    },
+  };
+}
+
+function checkRange({ start, end }: Range, carBytes: number): void {
+  if (start >= 0 && start <= end && end <= carBytes) return;
+  const details = { start, end, carBytes };
+  throw new LadingError('RANGE_OUTSIDE_CAR', `bytes ${start} to ${end} are not within ${carBytes}`, { details });
 }
 
 function endOf({ lengthBytes, fillerBytes, treeBytes }: CarOutline): number {

@@ -1,6 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
+import { tellEvent } from '../../db/tell-event.ts';
 import { formatDuration } from '../../filecoin/units.ts';
 import type { Log } from '../../log.ts';
 import { deleteBatchOfUpload, forgetBytes } from '../delete-of-upload.ts';
@@ -89,7 +90,6 @@ async function letPartsGo({ kysely, clock }: LetGoDeps, id: bigint): Promise<voi
     if ((await query.where('changed_at', '<=', before).forUpdate().executeTakeFirst()) === undefined) return;
     await forgetBytes(trx, id);
     const detail = `the parts that came were kept for ${formatDuration(FAILED_PARTS_MS)} after it failed`;
-    const event = { upload_id: id, from_state: 'failed', to_state: 'failed', at, reason_code: 'PARTS_LET_GO', detail };
-    await trx.insertInto('events').values(event).execute();
+    await tellEvent(trx, { upload: id }, { from: 'failed', to: 'failed', at, reason: 'PARTS_LET_GO', detail });
   });
 }

@@ -10,10 +10,12 @@ export async function listNeededKeys(db: Kysely<DB>, keys: readonly string[]): P
   const runs = keys.filter((key) => key.startsWith('runs/'));
   const trees = keys.filter((key) => key.startsWith('trees/'));
   const proofs = keys.filter((key) => key.startsWith('proofs/'));
+  const cars = keys.filter((key) => key.startsWith('cars/'));
   return new Set([
     ...(await namedRuns(db, runs)),
     ...(await namedTrees(db, trees)),
     ...(await namedProofs(db, proofs)),
+    ...(await namedCars(db, cars)),
   ]);
 }
 
@@ -50,6 +52,13 @@ async function namedProofs(db: Kysely<DB>, keys: readonly string[]): Promise<str
     const aggregate = aggregates.get(id);
     return aggregate !== undefined && (aggregate.proofsKey === null || aggregate.proofsKey === key);
   });
+}
+
+/** What was fetched back of released aggregates. */
+async function namedCars(db: Kysely<DB>, keys: readonly string[]): Promise<string[]> {
+  if (keys.length === 0) return [];
+  const rows = await db.selectFrom('restorations').select('object_key').where('object_key', 'in', keys).execute();
+  return rows.flatMap((row) => row.object_key ?? []);
 }
 
 interface KeptAggregate {

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB, UploadState } from '../../db/tables.ts';
+import { tellEvent } from '../../db/tell-event.ts';
 import type { Log } from '../../log.ts';
 import { forgetBytes } from '../delete-of-upload.ts';
 
@@ -31,7 +32,8 @@ export async function endOwnership(deps: RemoveDeps, given: { root: string; owne
       .executeTakeFirst();
     if (upload === undefined || !(await endOwner(trx, upload.id, { owner: given.owner, at }))) return 'not_owned';
     const { id, state } = upload;
-    await insertEvent(trx, { id, from: state, to: state, at, reason: 'OWNER_LEFT', detail: given.owner });
+    const left = { from: state, to: state, at, reason: 'OWNER_LEFT', detail: given.owner };
+    await tellEvent(trx, { upload: id }, left);
     if (!REMOVABLE.includes(state) || (await isOwned(trx, id)) || (await isPlaced(trx, id))) return 'kept';
     await removeUpload(trx, { id, state, at });
     return 'removed';
@@ -56,9 +58,16 @@ async function isOwned(trx: Kysely<DB>, uploadId: bigint): Promise<boolean> {
   return (await query.where('ended_at', 'is', null).limit(1).executeTakeFirst()) !== undefined;
 }
 
-/** An upload that is cut waits until all of it is placed, and some of it may lie in an aggregate already. */
+/**
+ * An upload that is cut waits until all of it is placed, and some of it may lie in an aggregate already. Where one lay
+ * before it was sent anew counts for nothing.
+ */
 async function isPlaced(trx: Kysely<DB>, uploadId: bigint): Promise<boolean> {
-  const query = trx.selectFrom('placements').select('seq').where('upload_id', '=', uploadId);
+  const query = trx
+    .selectFrom('placements')
+    .select('seq')
+    .where('upload_id', '=', uploadId)
+    .where('topped_up', '=', false);
   return (await query.limit(1).executeTakeFirst()) !== undefined;
 }
 
@@ -74,21 +83,5 @@ async function removeUpload(trx: Kysely<DB>, { id, state, at }: { id: bigint; st
     .executeTakeFirst();
   if (result.numUpdatedRows !== 1n)
     throw new Error(`the upload ${id} left the state ${state} while its row was locked`);
-  await insertEvent(trx, { id, from: state, to: 'removed', at, reason: 'NO_OWNER', detail: null });
-}
-
-interface UploadEvent {
-  id: bigint;
-  from: UploadState;
-  to: UploadState;
-  at: Date;
-  reason: string;
-  detail: string | null;
-}
-
-async function insertEvent(trx: Kysely<DB>, { id, from, to, at, reason, detail }: UploadEvent): Promise<void> {
-  await trx
-    .insertInto('events')
-    .values({ upload_id: id, from_state: from, to_state: to, at, reason_code: reason, detail })
-    .execute();
+  await tellEvent(trx, { upload: id }, { from: state, to: 'removed', at, reason: 'NO_OWNER' });
 }

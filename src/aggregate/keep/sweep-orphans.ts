@@ -14,7 +14,7 @@ const BATCH_PAUSE_MS = 100;
 /** Objects that wait for their second look, about 100 bytes each; more of them wait for the pass after. */
 const MAX_SUSPECTS = 100_000;
 /** What is written by stages of ours, and by a doctor that died over it; anything else in the store is left alone. */
-const PREFIXES = ['runs/', 'trees/', 'proofs/', 'doctor/'];
+const PREFIXES = ['runs/', 'trees/', 'proofs/', 'cars/', 'doctor/'];
 
 interface SweepDeps {
   kysely: Kysely<DB>;

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../../db/tables.ts';
+import { tellEvent } from '../../db/tell-event.ts';
 import { deleteCuts } from '../delete-of-upload.ts';
 
 type Db = Kysely<DB>;
@@ -41,6 +42,7 @@ export async function sumCuts(db: Db, uploadId: bigint): Promise<{ count: number
         .selectFrom('placements as p')
         .select((inner) => inner.fn.countAll<bigint>().as('placed'))
         .where('p.upload_id', '=', uploadId)
+        .where('p.topped_up', '=', false)
         .as('placed'),
     ])
     .where('c.upload_id', '=', uploadId)
@@ -125,11 +127,8 @@ export async function insertCutEvent(
   uploadId: bigint,
   { at, cuts, cutBytes }: { at: Date; cuts: number; cutBytes: number },
 ): Promise<void> {
-  const change = { at, upload_id: uploadId, from_state: 'waiting', to_state: 'waiting', reason_code: 'CUT' };
-  await trx
-    .insertInto('events')
-    .values({ ...change, evidence: { cuts, cutBytes } })
-    .execute();
+  const told = { at, from: 'waiting', to: 'waiting', reason: 'CUT', evidence: { cuts, cutBytes } };
+  await tellEvent(trx, { upload: uploadId }, told);
 }
 
 /**
@@ -146,17 +145,21 @@ export async function failUncuttable(
     .set({ state: 'failed', failure, run_bytes: null, dag_bytes: null, block_count: null, changed_at: at })
     .where('id', '=', id)
     .where('state', '=', 'waiting')
-    .where((eb) =>
-      eb.not(eb.exists(eb.selectFrom('placements as p').select('p.seq').whereRef('p.upload_id', '=', 'uploads.id'))),
+    .where(({ exists, not, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('placements as p')
+            .select('p.seq')
+            .whereRef('p.upload_id', '=', 'uploads.id')
+            .where('p.topped_up', '=', false),
+        ),
+      ),
     )
     .executeTakeFirst();
   if (changed.numUpdatedRows !== 1n) return false;
   await deleteCuts(trx, id);
   await trx.updateTable('parts').set({ run_seq: null }).where('upload_id', '=', id).execute();
-  const event = { at, upload_id: id, from_state: 'waiting', to_state: 'failed', reason_code: 'UPLOAD_NOT_CUTTABLE' };
-  await trx
-    .insertInto('events')
-    .values({ ...event, detail: failure })
-    .execute();
+  const told = { at, from: 'waiting', to: 'failed', reason: 'UPLOAD_NOT_CUTTABLE', detail: failure };
+  await tellEvent(trx, { upload: id }, told);
   return true;
 }

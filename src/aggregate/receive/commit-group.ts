@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { ReceiveDeps } from './receive.ts';
 import { attemptTransaction } from './attempt-transaction.ts';
 import type { GatherBudget } from './gather-run.ts';
-import { findStates, insertFresh, type FreshUpload } from './group-store.ts';
+import { findStandings, insertFresh, type FreshUpload } from './group-store.ts';
 import { decideUpload, type SettleInput } from './settle-upload.ts';
 import { dropObject, segmentKey, trySettle } from './settle-object.ts';
 
@@ -109,8 +109,8 @@ export class GroupCommit implements GatherBudget {
   }
 
   async #commit(group: readonly Entry[]): Promise<void> {
-    const states = await findStates(this.#deps.kysely, group.map(rootOf));
-    const isHeld = (entry: Entry) => decideUpload(states.get(rootOf(entry)), isComplete(entry)) === 'own';
+    const standings = await findStandings(this.#deps.kysely, group.map(rootOf));
+    const isHeld = (entry: Entry) => decideUpload(standings.get(rootOf(entry)), isComplete(entry)) === 'own';
     const key = segmentKey(randomUUID());
     const placed = layOut(
       group.filter((entry) => !isHeld(entry)),
@@ -120,7 +120,7 @@ export class GroupCommit implements GatherBudget {
     const roots = new Set<string>();
     const fresh = placed.filter(({ entry }) => {
       const root = rootOf(entry);
-      const isFresh = !states.has(root) && !roots.has(root) && isComplete(entry);
+      const isFresh = !standings.has(root) && !roots.has(root) && isComplete(entry);
       roots.add(root);
       return isFresh;
     });

@@ -1,6 +1,6 @@
 import { sql, type Kysely } from 'kysely';
-import type { DB, UploadState } from '../../db/tables.ts';
-import { findOrMakeOwner } from './upload-store.ts';
+import type { DB } from '../../db/tables.ts';
+import { findOrMakeOwner, standing, type Standing } from './upload-store.ts';
 
 /** A complete upload that nobody knew, and where its run lies. Bytes. */
 export interface FreshRun {
@@ -21,11 +21,11 @@ export interface FreshUpload {
 /** More uploads than this are not counted for each group: a scan of the queue would slow down who fills it. */
 const MAX_COUNTED_AHEAD = 10_000;
 
-/** The states of those of the roots (CIDv1 base32) that are known. */
-export async function findStates(kysely: Kysely<DB>, roots: readonly string[]): Promise<Map<string, UploadState>> {
-  const rows = await sql<{ root: string; state: UploadState }>`
-    select root, state from uploads where root = any(${roots}::text[])`.execute(kysely);
-  return new Map(rows.rows.map(({ root, state }) => [root, state]));
+/** The standings of those of the roots (CIDv1 base32) that are known. */
+export async function findStandings(kysely: Kysely<DB>, roots: readonly string[]): Promise<Map<string, Standing>> {
+  const { rows } = await sql<{ root: string; standing: Standing }>`
+    select u.root, ${standing} as standing from uploads u where u.root = any(${roots}::text[])`.execute(kysely);
+  return new Map(rows.map((row) => [row.root, row.standing]));
 }
 
 /**

@@ -12,7 +12,7 @@ import { noBudget, RunSink } from './gather-run.ts';
 import { checkUploadBytes, limitBody, SpaceGuard, type ReceiveLimits } from './receive-limits.ts';
 import { dropObject, trySettle } from './settle-object.ts';
 import { decideUpload } from './settle-upload.ts';
-import { stageCar, type StagedCar } from './stage-car.ts';
+import { stageCar, type PackBody, type StagedCar } from './stage-car.ts';
 import { findUpload } from './upload-store.ts';
 
 const SYSTEM_FOLDER = tmpdir();
@@ -32,6 +32,8 @@ export interface ReceiveDeps {
 
 export interface ReceiveInput {
   body: AsyncIterable<Uint8Array>;
+  /** What makes blocks of the body; without it the body is a CAR. */
+  pack?: PackBody;
   /** The name of the token that sends it. */
   owner: string;
   /** Content-Length where the caller gave one. */
@@ -51,7 +53,7 @@ export interface Received {
 }
 
 /**
- * Takes one CAR: every block checked, canonical sections durable in the store, then one transaction. Returns only after
+ * Takes one CAR, or a body that is packed: every block checked, canonical sections durable in the store, then one transaction. Returns only after
  * both are on disk. Whatever goes wrong before that, a caller who leaves included, leaves nothing behind.
  * Throws `BadInput` (`CAR_*`, `HASH_MISMATCH`, … naming block or byte; `UPLOAD_TOO_LARGE`), and `STORE_FULL`.
  */
@@ -65,7 +67,7 @@ export async function receiveCar(deps: ReceiveDeps, input: ReceiveInput): Promis
     if (deps.groups === undefined) await sink.gatherNothing();
     const body = limitBody(input.body, deps.limits, input.signal);
     const { limits, spillFolder = SYSTEM_FOLDER } = deps;
-    const car = await stageCar({ body, staged: sink, space, limits, spillFolder });
+    const car = await stageCar({ body, pack: input.pack, staged: sink, space, limits, spillFolder });
     try {
       input.signal.throwIfAborted();
       return await keepCar(deps, { input, car, sink, objectKey });
@@ -107,7 +109,7 @@ async function keepCar(deps: ReceiveDeps, keep: Keep): Promise<Received> {
 async function settleAlone(deps: ReceiveDeps, root: string, keep: Keep): Promise<GroupSettled> {
   const { car, input, sink, objectKey } = keep;
   const found = await findUpload(deps.kysely, root);
-  const needed = decideUpload(found?.state, car.missing === undefined) !== 'own';
+  const needed = decideUpload(found?.standing, car.missing === undefined) !== 'own';
   if (needed) await sink.commit();
   const object = needed ? { key: objectKey, offset: 0 } : undefined;
   const at = deps.clock.now();

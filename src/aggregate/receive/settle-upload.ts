@@ -11,9 +11,12 @@ import * as rows from './upload-store.ts';
 /** What one received CAR does to the upload of its root. */
 type Step = 'take-whole' | 'add-part' | 'own';
 
-/** Pure. A complete upload changes no more; a complete CAR makes any other one, a removed one too, complete by itself. */
-export function decideUpload(state: UploadState | undefined, complete: boolean): Step {
-  switch (state) {
+/**
+ * Pure. A complete upload changes no more, as long as anything holds it; a complete CAR makes any other one, a removed one
+ * too, complete by itself.
+ */
+export function decideUpload(standing: rows.Standing | undefined, complete: boolean): Step {
+  switch (standing) {
     case 'waiting':
     case 'stowed':
       return 'own';
@@ -21,9 +24,10 @@ export function decideUpload(state: UploadState | undefined, complete: boolean):
     case 'incomplete':
     case 'failed':
     case 'removed':
+    case 'lost':
       return complete ? 'take-whole' : 'add-part';
     default:
-      return unreachable(state);
+      return unreachable(standing);
   }
 }
 
@@ -56,6 +60,7 @@ interface Claimed {
   uploadId: bigint;
   /** Null when this transaction made it. */
   from: UploadState | null;
+  standing: rows.Standing | undefined;
 }
 
 /**
@@ -75,12 +80,25 @@ async function claim(trx: Kysely<DB>, input: SettleInput): Promise<Claimed> {
   // Looked up first: an insert that conflicts would use up an id of the sequence each time.
   const known = await rows.findUpload(trx, input.root);
   const created = known === undefined ? await rows.insertUpload(trx, input.root, input.facts, input.at) : undefined;
-  if (created !== undefined) return { trx, input, uploadId: created, from: null };
+  if (created !== undefined) return { trx, input, uploadId: created, from: null, standing: undefined };
   const found = await rows.claimUpload(trx, input.root);
   if (found === undefined) throw new Error(`the upload ${input.root} was deleted: uploads never are`);
   if (found.state === 'failed') await parts.deleteUncuttable(trx, found.id);
   if (await holdsNothing(trx, found)) await forgetBlocks(trx, found.id);
-  return { trx, input, uploadId: found.id, from: found.state };
+  // Looked up again, now that nobody else changes it.
+  const standing = found.state === 'stowed' ? (await rows.findUpload(trx, input.root))?.standing : found.state;
+  if (standing === 'lost') await beginAnew(trx, input.root, found.id);
+  return { trx, input, uploadId: found.id, from: found.state, standing };
+}
+
+/** Its deals and its old places stay for its history. The cuts of old places stay too, so that it cannot be cut again. */
+async function beginAnew(trx: Kysely<DB>, root: string, uploadId: bigint): Promise<void> {
+  if (await rows.isCut(trx, uploadId)) {
+    const message = `the upload ${root} was cut into parts whose bytes were released and whose deals ended: it cannot be stored again`;
+    throw new LadingError('CONFLICT', message);
+  }
+  await forgetBlocks(trx, uploadId);
+  await rows.giveUpPlaces(trx, uploadId);
 }
 
 /** Its parts were removed or let go: what is still written down of their blocks is of bytes that are gone. */
@@ -97,7 +115,7 @@ interface Applied {
 
 async function applyStep(claimed: Claimed): Promise<Applied> {
   const { facts, object } = claimed.input;
-  const step = decideUpload(claimed.from ?? undefined, facts.missing === undefined);
+  const step = decideUpload(claimed.standing, facts.missing === undefined);
   if (step === 'own') {
     return { complete: true, completed: false, unneeded: object === undefined ? [] : [object.key] };
   }
@@ -142,11 +160,12 @@ async function addPart(claimed: Claimed, object: StoredAt): Promise<Applied> {
 }
 
 /** The row of a new upload says already what it is, unless following its links told more. */
-async function becomes({ trx, input, uploadId, from }: Claimed, facts: rows.UploadFacts): Promise<void> {
+async function becomes({ trx, input, uploadId, from, standing }: Claimed, facts: rows.UploadFacts): Promise<void> {
   const said = from ?? (input.facts.missing === undefined ? 'waiting' : 'incomplete');
   if (from === null && facts.missing !== undefined) await rows.updateMissing(trx, uploadId, facts.missing, input.at);
   else if (said !== 'waiting' && !(await rows.advanceUpload(trx, { id: uploadId, state: said }, facts, input.at))) {
     throw new Error(`the upload ${input.root} left the state ${said} while its row was locked`);
   }
-  await rows.insertUploadEvent(trx, uploadId, { from, facts, at: input.at });
+  const reason = standing === 'lost' ? 'SENT_ANEW' : undefined;
+  await rows.insertUploadEvent(trx, uploadId, { from, facts, at: input.at, reason });
 }

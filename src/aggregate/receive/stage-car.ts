@@ -17,8 +17,19 @@ export interface StagedCar extends DagFacts {
   close(): Promise<void>;
 }
 
+/**
+ * Makes blocks of a body, and hands each over with its own hash, waiting until it is taken; answers the root, which is one
+ * of them. A chunk of the body is done with when the next one is asked for.
+ */
+export type PackBody = (
+  body: AsyncIterable<Uint8Array>,
+  take: (cid: CID, bytes: Uint8Array) => Promise<void>,
+) => Promise<CID>;
+
 interface StageCarInput {
   body: AsyncIterable<Uint8Array>;
+  /** Without it the body is a CAR. */
+  pack?: PackBody | undefined;
   staged: Pick<StagedObject, 'write'>;
   space: Pick<SpaceGuard, 'wrote'>;
   limits: ReceiveLimits;
@@ -27,13 +38,13 @@ interface StageCarInput {
 }
 
 /**
- * Streams a CAR into a staged object block by block, each checked against its CID. Memory: one block, and the CIDs while
- * they are few. A chunk of the body is done with when the next one is asked for.
+ * Streams a CAR into a staged object block by block, each checked against its CID; or what `pack` makes of another body.
+ * Memory: one block, and the CIDs while they are few. A chunk of the body is done with when the next one is asked for.
  * Throws `BadInput` for whatever is wrong with the CAR.
  */
 export async function stageCar(input: StageCarInput): Promise<StagedCar> {
   try {
-    return await copySections(input);
+    return await (input.pack === undefined ? copySections(input) : packBlocks(input, input.pack));
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw new BadInput(error.code, error.message, { cause: error, details: error.details });
@@ -43,37 +54,60 @@ export async function stageCar(input: StageCarInput): Promise<StagedCar> {
 async function copySections(input: StageCarInput): Promise<StagedCar> {
   const { roots, sections } = await openCar(input.body, defaultCarLimits, { passing: true });
   const root = onlyRoot(roots);
-  const dag = new UploadDag({ root, limits: input.limits, spillFolder: input.spillFolder });
+  return await concluded(input, root, async (dag) => {
+    const keep = keeper(input, dag);
+    for await (const section of sections) {
+      const head = encodeSectionHead(section.cid, section.bytes.length);
+      const isNew = admit(dag, section, head.length);
+      if (typeof isNew === 'boolean' ? isNew : await telling(section, isNew)) await keep(head, section.bytes);
+    }
+    if (!dag.holdsRoot) throw rootNotInCar(root);
+    return root;
+  });
+}
+
+async function packBlocks(input: StageCarInput, pack: PackBody): Promise<StagedCar> {
+  return await concluded(input, undefined, async (dag) => {
+    const keep = keeper(input, dag);
+    return await pack(input.body, async (cid, bytes) => {
+      const head = encodeSectionHead(cid, bytes.length);
+      if (await dag.note(cid, bytes, head.length + bytes.length)) await keep(head, bytes);
+    });
+  });
+}
+
+/** All blocks come within `copy`, which answers the root. */
+async function concluded(
+  { limits, spillFolder }: StageCarInput,
+  known: CID | undefined,
+  copy: (dag: UploadDag) => Promise<CID>,
+): Promise<StagedCar> {
+  const dag = new UploadDag({ root: known, limits, spillFolder });
   const close = () => dag.close();
   try {
-    await copyBlocks(input, dag, sections);
-    if (!dag.holdsRoot) {
-      throw new BadInput('ROOT_NOT_IN_CAR', `the root ${root} is not among the blocks of the CAR`, {
-        details: { root: root.toString() },
-      });
-    }
-    return { root, ...(await dag.conclude()), close };
+    const root = await copy(dag);
+    return { root, ...(await dag.conclude(root)), close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function copyBlocks(
-  { staged, space }: StageCarInput,
-  dag: UploadDag,
-  sections: AsyncIterable<CarSection>,
-): Promise<void> {
+/** Writes sections, and looks after the space that is left. */
+function keeper({ staged, space }: StageCarInput, dag: UploadDag) {
   let spilledBytes = 0;
-  for await (const section of sections) {
-    const head = encodeSectionHead(section.cid, section.bytes.length);
-    const isNew = admit(dag, section, head.length);
-    if (!(typeof isNew === 'boolean' ? isNew : await telling(section, isNew))) continue;
+  return async (head: Uint8Array, bytes: Uint8Array): Promise<void> => {
     await staged.write(head);
-    await staged.write(section.bytes);
-    await space.wrote(head.length + section.bytes.length + dag.spilledBytes - spilledBytes);
+    await staged.write(bytes);
+    await space.wrote(head.length + bytes.length + dag.spilledBytes - spilledBytes);
     ({ spilledBytes } = dag);
-  }
+  };
+}
+
+function rootNotInCar(root: CID): BadInput {
+  return new BadInput('ROOT_NOT_IN_CAR', `the root ${root} is not among the blocks of the CAR`, {
+    details: { root: root.toString() },
+  });
 }
 
 function onlyRoot(roots: CID[]): CID {

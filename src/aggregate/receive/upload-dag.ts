@@ -29,7 +29,8 @@ export interface DagFacts {
 }
 
 interface UploadDagOptions {
-  root: CID;
+  /** Whose block is looked out for; undefined while it is known to nobody. */
+  root?: CID | undefined;
   limits: ReceiveLimits;
   /** Where the file lies that takes what is too much for memory. */
   spillFolder: string;
@@ -41,7 +42,7 @@ interface UploadDagOptions {
  */
 export class UploadDag {
   readonly #options: UploadDagOptions;
-  readonly #rootKey: Uint8Array;
+  readonly #rootKey: Uint8Array | undefined;
   #tracker: DagTracker | undefined;
   #spilled: Spilled | undefined;
   readonly #sum = { runBytes: 0, dagBytes: 0, blockCount: 0 };
@@ -49,7 +50,7 @@ export class UploadDag {
 
   constructor(options: UploadDagOptions) {
     this.#options = options;
-    this.#rootKey = keyBytes(options.root);
+    this.#rootKey = options.root && keyBytes(options.root);
     const { maxBlocks, heldCids = HELD_CIDS } = options.limits;
     this.#tracker = new DagTracker(Math.min(heldCids, maxBlocks));
   }
@@ -78,7 +79,7 @@ export class UploadDag {
     this.#sum.runBytes += sectionBytes;
     this.#sum.dagBytes += bytes.length;
     this.#sum.blockCount += 1;
-    this.#holdsRoot ||= Buffer.compare(key, this.#rootKey) === 0;
+    this.#holdsRoot ||= this.#rootKey !== undefined && Buffer.compare(key, this.#rootKey) === 0;
     return written === undefined ? true : written.then(() => true);
   }
 
@@ -90,14 +91,14 @@ export class UploadDag {
     this.#tracker = undefined;
   }
 
-  /** All came. Throws `PART_TOO_SCATTERED`. */
-  async conclude(): Promise<DagFacts> {
+  /** All came, of the DAG under this root. Throws `PART_TOO_SCATTERED`. */
+  async conclude(root: CID): Promise<DagFacts> {
     const tracker = this.#tracker;
     if (tracker === undefined) return await this.#concludeSpilled();
     const { runBytes, blockCount } = this.#sum;
     return {
       ...this.#sum,
-      missing: tracker.missingBelow(this.#options.root),
+      missing: tracker.missingBelow(root),
       ranges: [{ offset: 0, lengthBytes: runBytes, blockCount }],
       sections: () => tracker.sections(),
     };

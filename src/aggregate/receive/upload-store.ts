@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { sql, type Kysely } from 'kysely';
 import type { DB, UploadState } from '../../db/tables.ts';
 import type { Missing } from './dag-tracker.ts';
 
@@ -8,6 +8,23 @@ export interface UploadRow {
   state: UploadState;
 }
 
+/** The state, or `lost`: stowed, but its bytes were released, and no deal is left that holds all of it. */
+export type Standing = UploadState | 'lost';
+
+/**
+ * The standing of an upload `u`. What is released has no parts; a run is held while an aggregate with it has a live deal,
+ * which a released one gets no more.
+ */
+export const standing = sql<Standing>`case
+  when u.state <> 'stowed' or exists (select from parts where upload_id = u.id) then u.state::text
+  when exists (
+    select from (select cut from cuts where upload_id = u.id
+      union all select null where not exists (select from cuts where upload_id = u.id)) as run
+    where not exists (
+      select from placements p where p.upload_id = u.id and (p.cut is null or p.cut = run.cut)
+        and (select live_replicas from aggregate_replicas r where r.aggregate_id = p.aggregate_id) > 0))
+  then 'lost' else u.state::text end`;
+
 /** What an upload's row says of its bytes: complete, or what is missing. */
 export interface UploadFacts {
   runBytes: number;
@@ -16,8 +33,12 @@ export interface UploadFacts {
   missing: Missing | undefined;
 }
 
-export async function findUpload(kysely: Kysely<DB>, root: string): Promise<UploadRow | undefined> {
-  return kysely.selectFrom('uploads').select(['id', 'state']).where('root', '=', root).executeTakeFirst();
+export async function findUpload(
+  kysely: Kysely<DB>,
+  root: string,
+): Promise<{ id: bigint; standing: Standing } | undefined> {
+  const query = kysely.selectFrom('uploads as u').select(['u.id', standing.as('standing')]);
+  return await query.where('u.root', '=', root).executeTakeFirst();
 }
 
 /** The upload's row, locked until the transaction ends. */
@@ -68,7 +89,7 @@ export async function advanceUpload(trx: Kysely<DB>, from: UploadRow, facts: Upl
 export async function insertUploadEvent(
   trx: Kysely<DB>,
   uploadId: bigint,
-  change: { from: UploadState | null; facts: UploadFacts; at: Date },
+  change: { from: UploadState | null; facts: UploadFacts; at: Date; reason?: string | undefined },
 ): Promise<void> {
   const { missing } = change.facts;
   await trx
@@ -78,6 +99,7 @@ export async function insertUploadEvent(
       upload_id: uploadId,
       from_state: change.from,
       to_state: missing === undefined ? 'waiting' : 'incomplete',
+      reason_code: change.reason ?? null,
       detail: missing === undefined ? null : `${missing.count} blocks missing, the first is ${missing.first}`,
     })
     .execute();
@@ -91,6 +113,21 @@ export async function updateMissing(trx: Kysely<DB>, uploadId: bigint, missing: 
     .where('id', '=', uploadId)
     .where('state', '=', 'incomplete')
     .execute();
+}
+
+/** An upload that is sent anew is placed by itself once more: where it lay before is no such place any more. */
+export async function giveUpPlaces(trx: Kysely<DB>, uploadId: bigint): Promise<void> {
+  await trx
+    .updateTable('placements')
+    .set({ topped_up: true })
+    .where('upload_id', '=', uploadId)
+    .where('topped_up', '=', false)
+    .execute();
+}
+
+export async function isCut(trx: Kysely<DB>, uploadId: bigint): Promise<boolean> {
+  const query = trx.selectFrom('cuts').select('cut').where('upload_id', '=', uploadId).limit(1);
+  return (await query.executeTakeFirst()) !== undefined;
 }
 
 /** The id of the token name. */

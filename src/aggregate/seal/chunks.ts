@@ -1,6 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../../db/tables.ts';
-import type { HashPairs } from '../../filecoin/commp/hash-pairs.ts';
+import type { HashPairs } from '../../filecoin/commp/pair-hashing.ts';
 import { NODE_BYTES, SubtreeStack } from '../../filecoin/commp/tree.ts';
 
 type Db = Kysely<DB>;

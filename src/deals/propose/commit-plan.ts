@@ -1,12 +1,12 @@
 import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { ManyJobs } from '../../jobs.ts';
 import { isLive } from '../deal-states.ts';
 import { noteChoice } from './choice-store.ts';
 import { listLoads } from './facts-store.ts';
 import { fitFunds, type Fit } from './money.ts';
-import { holdPlan, insertSigned, lockClient, sumReserved } from './proposal-store.ts';
+import { holdPlan, holdRestored, insertSigned, lockClient, sumReserved } from './proposal-store.ts';
 import { isFull, type Refusal } from './rule-out.ts';
 import type { ClientState, Plan, Signed } from './sign-drafts.ts';
 
@@ -18,7 +18,7 @@ export class PlanOvertaken extends Error {
 
 interface CommitDeps {
   db: Kysely<DB>;
-  jobs: Jobs;
+  jobs: ManyJobs;
   clock: Clock;
 }
 
@@ -50,7 +50,7 @@ async function checkLoads(trx: Kysely<DB>, { plan, signed }: Decided, at: Date):
 
 async function insertFitting(trx: Kysely<DB>, deps: CommitDeps, decided: Decided, at: Date): Promise<Fit<Signed>> {
   const { plan, state, signed } = decided;
-  if (state === undefined || signed.length === 0) return { fitting: [], short: undefined };
+  if (state === undefined || signed.length === 0) return { fitting: [], short: undefined, lacks: undefined };
   await lockClient(trx, state.client);
   const planned = {
     policyVersion: plan.policy.version,
@@ -59,9 +59,10 @@ async function insertFitting(trx: Kysely<DB>, deps: CommitDeps, decided: Decided
     liveDeals: plan.past.filter((deal) => isLive(deal.state)).map(({ id }) => id),
   };
   if (!(await holdPlan(trx, planned))) throw new PlanOvertaken();
+  if (plan.piece.restored && !(await holdRestored(trx, planned.aggregateId, at))) throw new PlanOvertaken();
   await checkLoads(trx, decided, at);
   const fit = fitFunds(signed, state.funds, await sumReserved(trx, state.client, state.headEpoch));
-  for (const deal of fit.fitting) await insertSigned(trx, deps.jobs, deal, at);
+  await insertSigned(trx, deps.jobs, fit.fitting, at);
   return fit;
 }
 
@@ -74,10 +75,10 @@ export async function commitPlan(deps: CommitDeps, decided: Decided): Promise<Co
   const { aggregateId } = plan.piece;
   const at = deps.clock.now();
   return await deps.db.transaction().execute(async (trx) => {
-    const { fitting, short } = await insertFitting(trx, deps, decided, at);
+    const { fitting, short, lacks } = await insertFitting(trx, deps, decided, at);
     const unfunded = decided.signed
       .filter((deal) => !fitting.includes(deal))
-      .map(({ provider }): Refusal => ({ provider, code: 'funds', reason: short ?? 'the balance is short' }));
+      .map(({ provider }): Refusal => ({ provider, code: lacks ?? 'escrow', reason: short ?? 'the balance is short' }));
     await noteChoice(trx, {
       aggregateId,
       at,

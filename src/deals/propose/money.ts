@@ -36,19 +36,24 @@ export function costOf(terms: CostTerms): Cost {
   };
 }
 
+/** What money there is too little of. */
+export type Lack = 'escrow' | 'datacap';
+
 /** Why a cost cannot be met out of what the chain shows less what is reserved; undefined when it can. */
-function shortage(cost: Cost, funds: ChainFunds, reserved: Reserved): string | undefined {
+function shortage(cost: Cost, funds: ChainFunds, reserved: Reserved): { lacks: Lack; reason: string } | undefined {
   const escrow = funds.freeEscrow - reserved.escrow;
   if (cost.escrow > 0n && cost.escrow > escrow) {
-    return `the market balance is short: ${escrow} attoFIL are free, ${cost.escrow} are needed (add funds with: lading wallet market-add)`;
+    const reason = `the market balance is short: ${escrow} attoFIL are free, ${cost.escrow} are needed (add funds with: lading wallet market-add)`;
+    return { lacks: 'escrow', reason };
   }
   if (cost.datacapBytes === 0n) return undefined;
   if (funds.datacapBytes === undefined) {
-    return 'the client has no DataCap: get some from an allocator, or run: lading policy set verified=false';
+    const reason = 'the client has no DataCap: get some from an allocator, or run: lading policy set verified=false';
+    return { lacks: 'datacap', reason };
   }
   const datacap = funds.datacapBytes - reserved.datacapBytes;
   return cost.datacapBytes > datacap
-    ? `DataCap is short: ${datacap} bytes are free, ${cost.datacapBytes} are needed`
+    ? { lacks: 'datacap', reason: `DataCap is short: ${datacap} bytes are free, ${cost.datacapBytes} are needed` }
     : undefined;
 }
 
@@ -56,20 +61,22 @@ export interface Fit<T> {
   fitting: T[];
   /** Why the first that does not fit does not. */
   short: string | undefined;
+  /** What it is short of. */
+  lacks: Lack | undefined;
 }
 
 /** Those deals, in order, that fit together into what is left; never more than that. */
 export function fitFunds<T extends { cost: Cost }>(deals: T[], funds: ChainFunds, reserved: Reserved): Fit<T> {
   const taken = { ...reserved };
   const fitting: T[] = [];
-  let short: string | undefined;
+  let short: { lacks: Lack; reason: string } | undefined;
   for (const deal of deals) {
-    const reason = shortage(deal.cost, funds, taken);
-    short ??= reason;
-    if (reason !== undefined) continue;
+    const lacking = shortage(deal.cost, funds, taken);
+    short ??= lacking;
+    if (lacking !== undefined) continue;
     taken.escrow += deal.cost.escrow;
     taken.datacapBytes += deal.cost.datacapBytes;
     fitting.push(deal);
   }
-  return { fitting, short };
+  return { fitting, short: short?.reason, lacks: short?.lacks };
 }

@@ -1,6 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB, DealState } from '../../db/tables.ts';
-import type { Jobs } from '../../jobs.ts';
+import { tellEvents } from '../../db/tell-event.ts';
+import type { ManyJobs } from '../../jobs.ts';
 import { liveStates } from '../deal-states.ts';
 
 /** A sealed aggregate, as far as proposing it goes. */
@@ -29,22 +30,30 @@ export async function findSealedPiece(db: Kysely<DB>, aggregateId: bigint): Prom
 
 /** What stands against proposing a piece at all. */
 export interface Proposable extends SealedPiece {
-  /** Its bytes are not kept any more. */
+  /** Its bytes are not kept any more, and were not fetched back. */
   released: boolean;
+  /** They were, and lie here as they were fetched back. */
+  restored: boolean;
   /** Every upload in it was given up by all of its owners. */
   unowned: boolean;
 }
 
 /** True of an aggregate `a` in which nobody owns anything any more. */
-const isUnowned = sql<boolean>`(exists (select from placements p where p.aggregate_id = a.id) and not exists (
+export const isUnowned = sql<boolean>`(exists (select from placements p where p.aggregate_id = a.id) and not exists (
   select from placements p join upload_owners o on o.upload_id = p.upload_id
   where p.aggregate_id = a.id and o.ended_at is null))`;
+
+/** True of an aggregate `a` whose bytes are here, or with a provider that proves them. */
+const hasBytes = sql<boolean>`(a.released_at is null
+  or exists (select from deals h where h.aggregate_id = a.id and h.state = 'active')
+  or exists (select from restorations r where r.aggregate_id = a.id and r.object_key is not null))`;
 
 /** Those of the aggregates that are sealed. */
 export async function listProposable(db: Kysely<DB>, aggregateIds: readonly bigint[]): Promise<Proposable[]> {
   const rows = await db
     .selectFrom('aggregates as a')
-    .select(['a.id', 'a.piece_cid', 'a.piece_bytes', 'a.car_bytes', 'a.batch_root', 'a.released_at'])
+    .leftJoin('restorations as r', 'r.aggregate_id', 'a.id')
+    .select(['a.id', 'a.piece_cid', 'a.piece_bytes', 'a.car_bytes', 'a.batch_root', 'a.released_at', 'r.object_key'])
     .select(isUnowned.as('unowned'))
     .where('a.id', 'in', [...aggregateIds])
     .where('a.state', '=', 'sealed')
@@ -55,7 +64,9 @@ export async function listProposable(db: Kysely<DB>, aggregateIds: readonly bigi
     if (pieceCid === null || pieceBytes === null || carBytes === null || batchRoot === null)
       throw new Error(`aggregate ${row.id} is sealed without a piece`);
     const piece = { aggregateId: row.id, pieceCid, pieceBytes, carBytes, batchRoot };
-    return { ...piece, released: row.released_at !== null, unowned: row.unowned };
+    const wasReleased = row.released_at !== null;
+    const isBack = row.object_key !== null;
+    return { ...piece, released: wasReleased && !isBack, restored: wasReleased && isBack, unowned: row.unowned };
   });
 }
 
@@ -119,39 +130,67 @@ export interface NewDeal {
   providerCollateral: bigint;
 }
 
-/** Inserts one deal in state signed, with its event and the job that sends it, in the given transaction. */
-export async function insertSigned(trx: Kysely<DB>, jobs: Jobs, deal: NewDeal, at: Date): Promise<void> {
+/** Inserts deals in state signed, with their events and the jobs that send them, in the given transaction. */
+export async function insertSigned(
+  trx: Kysely<DB>,
+  jobs: ManyJobs,
+  deals: readonly NewDeal[],
+  at: Date,
+): Promise<void> {
+  if (deals.length === 0) return;
   await trx
     .insertInto('deals')
-    .values({
-      id: deal.id,
-      aggregate_id: deal.aggregateId,
-      slot: deal.slot,
-      generation: deal.generation,
-      provider_id: deal.provider,
-      policy_version: deal.policyVersion,
-      state: 'signed',
-      client: deal.client,
-      signed_proposal: Buffer.from(deal.signedProposal),
-      proposal_cid: deal.proposalCid,
-      verified: deal.verified,
-      offline: deal.offline,
-      start_epoch: BigInt(deal.startEpoch),
-      end_epoch: BigInt(deal.endEpoch),
-      price_per_epoch: deal.pricePerEpoch.toString(),
-      provider_collateral: deal.providerCollateral.toString(),
-      created_at: at,
-      changed_at: at,
-    })
+    .values(deals.map((deal) => toRow(deal, at)))
     .execute();
-  const evidence = { provider: deal.provider, slot: deal.slot, proposalCid: deal.proposalCid };
-  await trx.insertInto('events').values({ at, deal_id: deal.id, to_state: 'signed', evidence }).execute();
-  await jobs.send(trx, 'send', { dealId: deal.id });
+  const events = deals.map(({ id, provider, slot, proposalCid }) => ({
+    subject: { deal: id },
+    told: { at, to: 'signed', evidence: { provider, slot, proposalCid } },
+  }));
+  await tellEvents(trx, events);
+  await jobs.sendAll(
+    trx,
+    'send',
+    deals.map(({ id }) => ({ dealId: id })),
+  );
+}
+
+function toRow(deal: NewDeal, at: Date) {
+  return {
+    id: deal.id,
+    aggregate_id: deal.aggregateId,
+    slot: deal.slot,
+    generation: deal.generation,
+    provider_id: deal.provider,
+    policy_version: deal.policyVersion,
+    state: 'signed' as const,
+    client: deal.client,
+    signed_proposal: Buffer.from(deal.signedProposal),
+    proposal_cid: deal.proposalCid,
+    verified: deal.verified,
+    offline: deal.offline,
+    start_epoch: BigInt(deal.startEpoch),
+    end_epoch: BigInt(deal.endEpoch),
+    price_per_epoch: deal.pricePerEpoch.toString(),
+    provider_collateral: deal.providerCollateral.toString(),
+    created_at: at,
+    changed_at: at,
+  };
 }
 
 /** Until the transaction ends nobody else signs for this client: two signers would both spend the same balance. */
 export async function lockClient(trx: Kysely<DB>, client: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`lading client ${client}`}, 0))`.execute(trx);
+}
+
+/** False when the bytes that were fetched back are gone; from now on they stay for the time that a fresh one has. */
+export async function holdRestored(trx: Kysely<DB>, aggregateId: bigint, at: Date): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable('restorations')
+    .set({ changed_at: at })
+    .where('aggregate_id', '=', aggregateId)
+    .where('object_key', 'is not', null)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
 }
 
 /** What a plan was made by. */
@@ -220,13 +259,13 @@ export async function sumReserved(db: Kysely<DB>, client: string, headEpoch: num
 
 /**
  * Sealed aggregates with fewer live deals than the policy in force asks for, oldest first: for the same sweep. Left out:
- * those whose bytes were released, those that nobody owns any more, and all while the policy proposes nothing.
+ * those whose bytes are nowhere any more, those that nobody owns, and all while the policy proposes nothing.
  */
 export async function listAggregatesShortOfDeals(db: Kysely<DB>, limit: number, afterId = 0n): Promise<bigint[]> {
   const { rows } = await sql<{ id: bigint }>`
     with policy as (select replicas, proposing from policies order by version desc limit 1)
     select a.id from aggregates a, policy
-    where policy.proposing and a.state = 'sealed' and a.released_at is null and a.id > ${afterId}
+    where policy.proposing and a.state = 'sealed' and a.id > ${afterId} and ${hasBytes}
       and (select count(distinct d.slot) from deals d where d.aggregate_id = a.id
         and d.state::text in (${sql.join([...liveStates])}) and d.slot < policy.replicas) < policy.replicas
       and not ${isUnowned}
@@ -243,8 +282,8 @@ export interface EndingDeal {
 }
 
 /**
- * Active deals that end by `endsBy` and are the last of their slot, in aggregates whose bytes are kept and owned; by end,
- * those after the given one.
+ * Active deals that end by `endsBy` and are the last of their slot, in aggregates that somebody owns; by end, those after
+ * the given one. Bytes that were released are with the provider of the deal itself.
  */
 export async function listEnding(
   db: Kysely<DB>,
@@ -254,7 +293,7 @@ export async function listEnding(
   const { rows } = await sql<{ id: string; aggregate_id: bigint; slot: number; end_epoch: bigint }>`
     select d.id, d.aggregate_id, d.slot, d.end_epoch from deals d join aggregates a on a.id = d.aggregate_id
     where d.state = 'active' and d.end_epoch <= ${endsBy} and (d.end_epoch, d.id) > (${endEpoch}, ${dealId}::uuid)
-      and a.released_at is null and not ${isUnowned}
+      and not ${isUnowned}
       and not exists (select from deals n where n.aggregate_id = d.aggregate_id and n.slot = d.slot
         and n.state::text in (${sql.join([...liveStates])}) and n.end_epoch > d.end_epoch)
     order by d.end_epoch, d.id limit ${limit}`.execute(db);

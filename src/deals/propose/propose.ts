@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.ts';
 import { isUniqueViolation } from '../../db/sqlstate.ts';
 import type { DB } from '../../db/tables.ts';
 import { MIN_VERIFIED_PIECE_BYTES } from '../../filecoin/limits.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { ManyJobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Wallet } from '../wallet/wallet.ts';
@@ -27,7 +27,7 @@ export type ProposeChain = Pick<
 
 export interface ProposeDeps {
   db: Kysely<DB>;
-  jobs: Jobs;
+  jobs: ManyJobs;
   chain: ProposeChain;
   wallet: Wallet;
   transport: Pick<Transport, 'ask'>;
@@ -87,17 +87,28 @@ interface Nobody {
   forGood: boolean;
 }
 
-function whyNobody({ piece, policy }: Plan): Nobody | undefined {
+function whyNobody({ piece, policy, past }: Plan): Nobody | undefined {
   const forGood = (code: NobodyReason, reason: string): Nobody => ({ code, reason, forGood: true });
   if (!policy.proposing)
     return forGood('proposing_off', 'the policy proposes nothing: lading policy set proposing=true');
-  if (piece.released)
+  // What is active somewhere can be fetched back; that is seen to once somebody would take it.
+  if (piece.released && !past.some(({ state }) => state === 'active'))
     return forGood('bytes_released', 'bytes_released: the bytes of this aggregate are not kept any more');
   if (piece.unowned) return forGood('not_owned', 'nobody owns any upload in this aggregate any more');
   // SPs accept a verified deal of any size, and the market actor then drops it without a word: it must not be signed.
   if (!policy.verified || piece.pieceBytes >= MIN_VERIFIED_PIECE_BYTES) return undefined;
   const reason = `a piece of ${piece.pieceBytes} bytes is too small for a verified deal, which takes ${MIN_VERIFIED_PIECE_BYTES} or more: set verified=false`;
   return { code: 'too_small', reason, forGood: false };
+}
+
+/** There are takers, but no bytes: they are fetched back before anything is signed, and that wakes this again. */
+async function fetchFirst(deps: Pick<ProposeDeps, 'db' | 'jobs' | 'clock'>, plan: Plan): Promise<ProposeOutcome> {
+  const { aggregateId } = plan.piece;
+  const reason = 'bytes_released: the bytes of this aggregate are being fetched back from a provider that has them';
+  const refused: Refusal[] = [{ provider: '*', code: 'bytes_released', reason }];
+  await commitPlan(deps, { plan, refused, state: undefined, signed: [], tryAgainAt: undefined });
+  await deps.db.transaction().execute((trx) => deps.jobs.send(trx, 'restore', { aggregateId: aggregateId.toString() }));
+  return { kind: 'waiting', reason };
 }
 
 type Outcomes = Map<bigint, ProposeOutcome>;
@@ -151,15 +162,24 @@ interface Decision {
   state: ClientState;
 }
 
-async function signAndCommit(deps: ProposeDeps, decision: Decision, signal: AbortSignal): Promise<ProposeOutcome> {
+type SignDeps = Omit<ProposeDeps, 'chain'> & { chain: Pick<Chain, 'providerCollateralBounds'> };
+
+async function signAndCommit(deps: SignDeps, decision: Decision, signal: AbortSignal): Promise<ProposeOutcome> {
   const { plan, choice, facts, state } = decision;
   const drafts = await draftProposals(deps.chain, decision, signal);
   // Decided once before signing, and once more under the lock, where no other signer can be in between.
   const before = fitFunds(drafts, state.funds, await sumReserved(deps.db, state.client, state.headEpoch));
+  if (plan.piece.released && before.fitting.length > 0) return await fetchFirst(deps, plan);
   const signed = await Promise.all(before.fitting.map((one) => signDraft(deps, { plan, client: state.client }, one)));
   const unfunded = drafts
     .filter((one) => !before.fitting.includes(one))
-    .map(({ chosen }): Refusal => ({ provider: chosen.provider, code: 'funds', reason: before.short ?? '' }));
+    .map(
+      ({ chosen }): Refusal => ({
+        provider: chosen.provider,
+        code: before.lacks ?? 'escrow',
+        reason: before.short ?? '',
+      }),
+    );
   const again = tryAgainAt(facts.values(), deps.clock.now());
   const refused = [...choice.refused, ...unfunded];
   const committed = await commitPlan(deps, { plan, refused, state, signed, tryAgainAt: again });
@@ -169,6 +189,19 @@ async function signAndCommit(deps: ProposeDeps, decision: Decision, signal: Abor
 function outcomeOf({ wanted }: Plan, { dealIds }: Committed, reason: string): ProposeOutcome {
   if (dealIds.length === 0) return { kind: 'waiting', reason };
   return { kind: 'signed', dealIds, waiting: dealIds.length === wanted.all ? undefined : reason };
+}
+
+/** Pieces are of few sizes, and the bounds on collateral those of the head: one answer a size is enough for a batch. */
+function boundsOnce(chain: ProposeChain): Pick<Chain, 'providerCollateralBounds'> {
+  const known = new Map<string, Awaited<ReturnType<Chain['providerCollateralBounds']>>>();
+  return {
+    async providerCollateralBounds(pieceBytes, verified, options) {
+      const key = `${pieceBytes} ${verified}`;
+      const bounds = known.get(key) ?? (await chain.providerCollateralBounds(pieceBytes, verified, options));
+      known.set(key, bounds);
+      return bounds;
+    },
+  };
 }
 
 /** Those whose plan another process, or an operator, overtook. */
@@ -196,12 +229,13 @@ async function proposeOnce(
   const providers = await listProviderFacts(deps.db, deps.clock.now());
   const wants = planned.map(({ want }) => want);
   const { choices, facts } = await negotiate(deps, { policy: first.plan.policy, providers, wants }, signal);
+  const chain = boundsOnce(deps.chain);
   for (const [at, choice] of choices.entries()) {
     const plan = planned[at]?.plan;
     if (plan === undefined) continue;
     signal.throwIfAborted();
     try {
-      outcomes.set(choice.aggregateId, await signAndCommit(deps, { plan, choice, facts, state }, signal));
+      outcomes.set(choice.aggregateId, await signAndCommit({ ...deps, chain }, { plan, choice, facts, state }, signal));
     } catch (error) {
       if (error instanceof PlanOvertaken || isUniqueViolation(error)) overtaken.set(choice.aggregateId, error);
       else outcomes.set(choice.aggregateId, { kind: 'failed', error });

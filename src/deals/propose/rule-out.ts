@@ -28,7 +28,8 @@ export type RefusalReason =
   | 'rate'
   | 'org_cap'
   | 'region_cap'
-  | 'funds'
+  | 'escrow'
+  | 'datacap'
   | NobodyReason;
 
 /** Why nobody is asked at all: told of provider `*`. */

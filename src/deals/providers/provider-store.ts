@@ -1,4 +1,5 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
+import { countRows, type RowCount } from '../../db/count-rows.ts';
 import type { AddressSource, DB, Providers, ProviderState } from '../../db/tables.ts';
 import { storableText } from '../../storable-text.ts';
 import type { Via } from '../transport/transport.ts';
@@ -137,6 +138,36 @@ export async function listProviders(db: Kysely<DB>): Promise<Provider[]> {
     .limit(MAX_PROVIDERS)
     .execute();
   return rows.map(toProvider);
+}
+
+export interface ProviderFilter {
+  /** Undefined: all that are not removed. */
+  state?: ProviderState | undefined;
+  region?: string | undefined;
+  org?: string | undefined;
+}
+
+function matching(db: Kysely<DB>, { state, region, org }: ProviderFilter) {
+  let query = db.selectFrom('providers').selectAll();
+  query = state === undefined ? query.where('state', '<>', 'removed') : query.where('state', '=', state);
+  if (region !== undefined) query = query.where('region', '=', region);
+  return org === undefined ? query : query.where('org', '=', org);
+}
+
+/** A page in the order of their ids as text, from behind the one with `afterId`. */
+export async function listProviderPage(
+  db: Kysely<DB>,
+  filter: ProviderFilter,
+  { afterId, limit }: { afterId?: string | undefined; limit: number },
+): Promise<Provider[]> {
+  let query = matching(db, filter);
+  if (afterId !== undefined) query = query.where('id', '>', afterId);
+  const rows = await query.orderBy('id').limit(limit).execute();
+  return rows.map(toProvider);
+}
+
+export async function countProviders(db: Kysely<DB>, filter: ProviderFilter): Promise<RowCount> {
+  return countRows(db, matching(db, filter));
 }
 
 export async function findProvider(db: Kysely<DB>, id: string): Promise<Provider | undefined> {

@@ -1,4 +1,6 @@
 import { sql, type Kysely } from 'kysely';
+import { countRows, type RowCount } from '../../db/count-rows.ts';
+import { fromMicroseconds, toMicroseconds } from '../../db/microseconds.ts';
 import type { DB, DealState } from '../../db/tables.ts';
 import { liveStates } from '../deal-states.ts';
 import { publicDealStates, type DealRow } from './deal-object.ts';
@@ -12,17 +14,23 @@ export interface ListedDeal extends DealRow {
   attempts: number;
   proposalCid: string;
   createdAt: Date;
+  /** When it was made, in microseconds: with its id the place in the list. */
+  age: bigint;
 }
 
 export interface DealFilter {
-  state?: DealState;
-  provider?: string;
+  state?: DealState | undefined;
+  provider?: string | undefined;
+  aggregateId?: bigint | undefined;
   /** Only active deals that end by this epoch. */
-  endsBy?: number;
+  endsBy?: number | undefined;
+}
+
+export interface DealPage {
   /** By their end, in place of the newest first. */
   soonestFirst?: boolean;
   /** Only deals older than this one. */
-  after?: { createdAt: Date; id: string };
+  after?: { age: bigint; id: string } | undefined;
   limit: number;
 }
 
@@ -48,7 +56,8 @@ function dealQuery(kysely: Kysely<DB>) {
       'd.chain_deal_id',
       'd.sector_start_epoch',
     ])
-    .select(['d.reason_code', 'd.reason_text', 'a.piece_cid', 'a.batch_root']);
+    .select(['d.reason_code', 'd.reason_text', 'a.piece_cid', 'a.batch_root'])
+    .select(toMicroseconds('d.created_at').as('age'));
 }
 
 type Row = Awaited<ReturnType<ReturnType<typeof dealQuery>['execute']>>[number];
@@ -64,6 +73,7 @@ function toDeal(row: Row): ListedDeal {
     attempts: row.attempts,
     proposalCid: row.proposal_cid,
     createdAt: row.created_at,
+    age: row.age,
     state: row.state,
     providerId: row.provider_id,
     changedAt: row.changed_at,
@@ -79,17 +89,21 @@ function toDeal(row: Row): ListedDeal {
   };
 }
 
-/** Deals in any state, newest first unless the filter says otherwise. */
-export async function listDeals(kysely: Kysely<DB>, filter: DealFilter): Promise<ListedDeal[]> {
-  const { state, provider, endsBy, soonestFirst = false, after, limit } = filter;
-  const rows = await dealQuery(kysely)
-    .$if(state !== undefined, (query) => query.where('d.state', '=', state ?? 'signed'))
-    .$if(provider !== undefined, (query) => query.where('d.provider_id', '=', provider ?? ''))
-    .$if(endsBy !== undefined, (query) =>
-      query.where('d.state', '=', 'active').where('d.end_epoch', '<=', BigInt(endsBy ?? 0)),
-    )
+function matching(kysely: Kysely<DB>, { state, provider, aggregateId, endsBy }: DealFilter) {
+  let query = dealQuery(kysely);
+  if (state !== undefined) query = query.where('d.state', '=', state);
+  if (provider !== undefined) query = query.where('d.provider_id', '=', provider);
+  if (aggregateId !== undefined) query = query.where('d.aggregate_id', '=', aggregateId);
+  if (endsBy === undefined) return query;
+  return query.where('d.state', '=', 'active').where('d.end_epoch', '<=', BigInt(endsBy));
+}
+
+/** Deals in any state, newest first unless the page says otherwise. */
+export async function listDeals(kysely: Kysely<DB>, filter: DealFilter, page: DealPage): Promise<ListedDeal[]> {
+  const { soonestFirst = false, after, limit } = page;
+  const rows = await matching(kysely, filter)
     .$if(after !== undefined, (query) =>
-      query.where(sql<boolean>`(d.created_at, d.id) < (${after?.createdAt}::timestamptz, ${after?.id}::uuid)`),
+      query.where(sql<boolean>`(d.created_at, d.id) < (${fromMicroseconds(after?.age ?? 0n)}, ${after?.id}::uuid)`),
     )
     .$if(soonestFirst, (query) => query.orderBy('d.end_epoch'))
     .orderBy('d.created_at', 'desc')
@@ -97,6 +111,10 @@ export async function listDeals(kysely: Kysely<DB>, filter: DealFilter): Promise
     .limit(limit)
     .execute();
   return rows.map(toDeal);
+}
+
+export async function countDeals(kysely: Kysely<DB>, filter: DealFilter): Promise<RowCount> {
+  return countRows(kysely, matching(kysely, filter));
 }
 
 export async function findDeal(kysely: Kysely<DB>, id: string): Promise<ListedDeal | undefined> {

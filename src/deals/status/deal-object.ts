@@ -1,7 +1,6 @@
 import type { DealState } from '../../db/tables.ts';
 import { unreachable } from '../../errors.ts';
-import { formatAddress, idAddress } from '../../filecoin/address.ts';
-import { epochTime, formatEpochTime } from '../../filecoin/epoch.ts';
+import { epochTime } from '../../filecoin/epoch.ts';
 import { dealStates } from '../deal-states.ts';
 import { formatOffsetTime } from './time-format.ts';
 
@@ -75,7 +74,8 @@ export const publicDealStates = dealStates.filter((state) => publicStatus(state)
 
 /** Pure. For operators, deals without a public status are shown as `terminated`, with the refusal as their text. */
 export function dealObject(row: DealRow, network: DealNetwork): DealObject {
-  const miner = formatAddress(idAddress(BigInt(row.providerId.slice(2))), network.addressLetter);
+  // Its id is the address of the main network as text.
+  const miner = `${network.addressLetter}${row.providerId.slice(1)}`;
   const timeOf = (epoch: number) => formatOffsetTime(epochTime(network.genesisSeconds, epoch), 'seconds');
   return {
     status: publicStatus(row.state) ?? 'terminated',
@@ -124,6 +124,7 @@ function afterReorg({ reasonCode, reasonText }: DealRow): string {
 function activeText({ sectorStartEpoch }: DealRow, network: DealNetwork): string {
   if (sectorStartEpoch === null)
     throw new Error('an active deal has no sector start: deals_active_has_sector forbids it');
-  const since = formatEpochTime(epochTime(network.genesisSeconds, sectorStartEpoch));
-  return `containing sector active as of ${since} at epoch ${sectorStartEpoch}`;
+  const time = formatOffsetTime(epochTime(network.genesisSeconds, sectorStartEpoch), 'seconds');
+  const utc = time.slice(0, -'+00:00'.length).replace('T', ' ');
+  return `containing sector active as of ${utc} at epoch ${sectorStartEpoch}`;
 }

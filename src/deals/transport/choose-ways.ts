@@ -1,4 +1,5 @@
 import { multiaddr, type Component, type Multiaddr } from '@multiformats/multiaddr';
+import { isPrivateHost } from '../../public-address.ts';
 import type { ProviderTarget, Via } from './transport.ts';
 
 /** Addresses of one peer that are dialed as one, each with the peer's id, which the handshake proves. */
@@ -28,6 +29,11 @@ export interface WayRules {
    * a server of ours that way, and a piece's token would travel in the clear.
    */
   plainLoopback: boolean;
+  /**
+   * Whether hosts that are not of the public internet are dialed. Elsewhere than on a devnet a provider could make us
+   * knock at whatever stands beside us by naming that.
+   */
+  allowPrivate: boolean;
 }
 
 /** A provider lists a handful of addresses; more would be a list of targets to dial through us. */
@@ -50,13 +56,20 @@ function namesHost(components: Component[]): boolean {
   return components.every(({ name, value = '' }) => !NAMES.includes(name) || HOST_NAME.test(value));
 }
 
+const HOSTS = [...NAMES, 'ip4', 'ip6', 'sni'];
+
+/** Names an IP address that is not of the public internet. What a name stands for is seen only when it is dialed. */
+export function leadsToPrivateHost(address: Multiaddr): boolean {
+  return address.getComponents().some(({ name, value = '' }) => HOSTS.includes(name) && isPrivateHost(value));
+}
+
 /** What leads to this peer and no other; what cannot be read is left out. */
-function candidatesOf({ peerId, multiaddrs }: ProviderTarget): Candidate[] {
+function candidatesOf({ peerId, multiaddrs }: ProviderTarget, allowPrivate: boolean): Candidate[] {
   return multiaddrs.slice(0, MAX_ADDRESSES).flatMap((text) => {
     try {
       const address = multiaddr(text);
       const components = address.getComponents();
-      if (!namesHost(components)) return [];
+      if (!namesHost(components) || (!allowPrivate && leadsToPrivateHost(address))) return [];
       const named = components.find(({ name }) => name === 'p2p')?.value;
       if (named === undefined) return [{ address: address.encapsulate(`/p2p/${peerId}`), components }];
       return named === peerId ? [{ address, components }] : [];
@@ -93,8 +106,10 @@ function originOf({ components }: Candidate, plainLoopback: boolean): string | u
   return URL.canParse(url) ? new URL(url).origin : undefined;
 }
 
-function waysOf(target: ProviderTarget, plainLoopback: boolean): Way[] {
-  const candidates = candidatesOf(target);
+type Reach = Pick<WayRules, 'plainLoopback' | 'allowPrivate'>;
+
+function waysOf(target: ProviderTarget, { plainLoopback, allowPrivate }: Reach): Way[] {
+  const candidates = candidatesOf(target, allowPrivate);
   const { peerId } = target;
   const tcp = candidates.filter((one) => isTcp(one)).map(({ address }) => address);
   const ws = candidates.filter((one) => isWebSocket(one)).map(({ address }) => address);
@@ -110,10 +125,10 @@ function waysOf(target: ProviderTarget, plainLoopback: boolean): Way[] {
  * The ways to a provider in the order in which to try them: the kind that worked last first, then TCP, WebSocket,
  * HTTPS, as providers of either software know our peer there; those that failed of late come last. Pure.
  */
-export function chooseWays(target: ProviderTarget, { failed, plainLoopback }: WayRules): Way[] {
+export function chooseWays(target: ProviderTarget, { failed, ...reach }: WayRules): Way[] {
   const remembered: Via | undefined = target.transport;
   const rank = ({ name, via }: Way) =>
     (failed.has(name) ? 2 : 0) + (remembered === undefined || via === remembered ? 0 : 1);
   // Sorting is stable: equals keep the order above.
-  return waysOf(target, plainLoopback).toSorted((a, b) => rank(a) - rank(b));
+  return waysOf(target, reach).toSorted((a, b) => rank(a) - rank(b));
 }

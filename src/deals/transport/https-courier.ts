@@ -3,6 +3,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { TLSSocket } from 'node:tls';
 import { describeError } from '../../errors.ts';
 import { encodeAskResponse } from '../../filecoin/mk12-ask.ts';
+import { isPrivateHost, publicLookup } from '../../public-address.ts';
 import type { HttpsWay } from './choose-ways.ts';
 import type { Courier, CourierLimits, Message, Question, Reply } from './courier.ts';
 import { readItem } from './read-item.ts';
@@ -11,6 +12,8 @@ export interface HttpsCourierOptions {
   limits: CourierLimits;
   /** PEM certificates to trust instead of those of the platform. */
   ca?: string | undefined;
+  /** See WayRules. */
+  allowPrivate: boolean;
 }
 
 /** Curio's routes (market/mk12/http/http.go); two of them are GET with a body, which `fetch` does not do. */
@@ -96,19 +99,21 @@ class HttpsCourier implements Courier<HttpsWay> {
   /** A connection for each message: one that was kept may be closed at the other end just as we use it. */
   readonly #plain = new HttpAgent({ keepAlive: false });
   readonly #secure: HttpsAgent;
+  readonly #allowPrivate: boolean;
 
-  constructor({ limits, ca }: HttpsCourierOptions) {
+  constructor({ limits, ca, allowPrivate }: HttpsCourierOptions) {
     this.#limits = limits;
+    this.#allowPrivate = allowPrivate;
     this.#secure = new HttpsAgent({ keepAlive: false, ...(ca !== undefined && { ca }) });
   }
 
   #start({ origin }: HttpsWay, route: { method: string; path: string }, request: Uint8Array): ClientRequest {
     const url = new URL(route.path, origin);
     const headers = { 'content-type': 'application/cbor', 'content-length': String(request.length) };
-    const { method } = route;
+    const options = { method: route.method, headers, ...(!this.#allowPrivate && { lookup: publicLookup }) };
     return url.protocol === 'https:'
-      ? httpsRequest(url, { method, headers, agent: this.#secure })
-      : httpRequest(url, { method, headers, agent: this.#plain });
+      ? httpsRequest(url, { ...options, agent: this.#secure })
+      : httpRequest(url, { ...options, agent: this.#plain });
   }
 
   async carry(way: HttpsWay, { question, request }: Message, signal: AbortSignal): Promise<Reply> {
@@ -116,6 +121,9 @@ class HttpsCourier implements Courier<HttpsWay> {
     if (route === undefined) return { kind: 'not-connected', why: 'not asked over HTTPS', unsupported: true };
     const { dialMs, readMs, writeMs, replyBytes } = this.#limits;
     if (signal.aborted) return { kind: 'not-connected', why: describeError(signal.reason) };
+    // A URL turns odd forms of an address into the plain one, and such a host is not looked up.
+    if (!this.#allowPrivate && isPrivateHost(new URL(way.origin).hostname))
+      return { kind: 'not-connected', why: `${way.origin} is no address of the public internet` };
     const http = this.#start(way, route, request);
     // The waits below hear of it; without this a late error would have no listener.
     http.on('error', () => undefined);

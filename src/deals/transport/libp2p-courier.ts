@@ -3,19 +3,21 @@ import { identify } from '@libp2p/identify';
 import type { Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
-import { webSockets } from '@libp2p/websockets';
 import { yamux } from '@libp2p/yamux';
 import { createLibp2p, type Libp2p } from 'libp2p';
+import type { Multiaddr } from '@multiformats/multiaddr';
 import { describeError } from '../../errors.ts';
 import { ASK_PROTOCOL } from '../../filecoin/mk12-ask.ts';
 import { decodeDealParams, encodeDealParams, MK_PROTOCOLS } from '../../filecoin/mk12-propose.ts';
 import { STATUS_PROTOCOL } from '../../filecoin/mk12-status.ts';
 import { TRANSPORTS_PROTOCOL } from '../../filecoin/mk12-transports.ts';
-import type { Libp2pWay } from './choose-ways.ts';
+import { publicLookup } from '../../public-address.ts';
+import { leadsToPrivateHost, type Libp2pWay } from './choose-ways.ts';
 import type { Courier, CourierLimits, Message, Question, Reply } from './courier.ts';
 import { closeWhenIdle } from './idle-connections.ts';
 import { readItem } from './read-item.ts';
 import type { NotConnected } from './transport.ts';
+import { dialingWebSockets } from './web-sockets.ts';
 
 /** Curio's wss proxy ends a connection after 15 s without a message in either direction. */
 const KEEP_ALIVE_MS = 10_000;
@@ -142,10 +144,16 @@ class Libp2pCourier implements Courier<Libp2pWay> {
  * A libp2p 3 host that only dials (TCP and WebSocket, noise, yamux), speaking mk/1.2.1 with 1.2.0 as a fallback,
  * status/1.2.0, ask/1.1.0 and transports/1.0.0 of Boost and Curio. The peer's id is proven by the handshake.
  */
-export async function createLibp2pCourier(limits: CourierLimits): Promise<Courier<Libp2pWay>> {
+export async function createLibp2pCourier(
+  limits: CourierLimits,
+  { allowPrivate }: { allowPrivate: boolean },
+): Promise<Courier<Libp2pWay>> {
+  const lookup = allowPrivate ? undefined : publicLookup;
   const node = await createLibp2p({
     addresses: { listen: [] },
-    transports: [tcp(), webSockets()],
+    transports: [tcp({ dialOpts: { noDelay: true, ...(lookup && { lookup }) } }), dialingWebSockets(lookup)],
+    // What a `/dnsaddr` name stands for is asked here, too.
+    connectionGater: { denyDialMultiaddr: (address: Multiaddr) => !allowPrivate && leadsToPrivateHost(address) },
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ keepAliveInterval: KEEP_ALIVE_MS })],
     connectionManager: { addressDialTimeout: limits.addressDialMs, maxPeerAddrsToDial: MAX_DIALED_ADDRESSES },

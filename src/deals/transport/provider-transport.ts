@@ -36,6 +36,7 @@ export interface RoutingDeps {
   failedWays: FailedWays;
   /** See WayRules. */
   plainLoopback: boolean;
+  allowPrivate: boolean;
 }
 
 function readAsk(item: Uint8Array): Ask | undefined {
@@ -114,9 +115,9 @@ class ProviderTransport implements Transport {
 
   /** Tries a way after another only while it is certain that the provider took in nothing. */
   async #ask(target: ProviderTarget, message: Message, stop: AbortSignal): Promise<Reply> {
-    const { failedWays, plainLoopback } = this.#deps;
+    const { failedWays, plainLoopback, allowPrivate } = this.#deps;
     const signal = AbortSignal.any([stop, this.#closing.signal]);
-    const ways = chooseWays(target, { failed: failedWays.of(target.peerId), plainLoopback });
+    const ways = chooseWays(target, { failed: failedWays.of(target.peerId), plainLoopback, allowPrivate });
     const tries: { way: Way; reply: NotConnected }[] = [];
     for (const way of ways) {
       const reply = await this.#carry(way, message, signal);
@@ -169,6 +170,8 @@ export function routeTransport(deps: RoutingDeps): Transport {
 export interface ProviderTransportOptions {
   /** On a devnet, `/ws` at a loopback address may be asked over plain HTTP. */
   isDevnet: boolean;
+  /** Providers at addresses that are not of the public internet are dialed, too; on a devnet they always are. */
+  allowPrivate?: boolean;
   clock?: Clock;
   limits?: Partial<CourierLimits>;
   /** PEM certificates to trust for HTTPS instead of those of the platform. */
@@ -182,6 +185,10 @@ export interface ProviderTransportOptions {
 export async function createProviderTransport(options: ProviderTransportOptions): Promise<Transport> {
   const { isDevnet, clock = systemClock, ca } = options;
   const limits = { ...courierLimits, ...options.limits };
-  const couriers = { libp2p: await createLibp2pCourier(limits), https: createHttpsCourier({ limits, ca }) };
-  return routeTransport({ couriers, failedWays: rememberFailedWays(clock), plainLoopback: isDevnet });
+  const allowPrivate = isDevnet || options.allowPrivate === true;
+  const couriers = {
+    libp2p: await createLibp2pCourier(limits, { allowPrivate }),
+    https: createHttpsCourier({ limits, ca, allowPrivate }),
+  };
+  return routeTransport({ couriers, failedWays: rememberFailedWays(clock), plainLoopback: isDevnet, allowPrivate });
 }

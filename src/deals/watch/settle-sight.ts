@@ -6,6 +6,7 @@ import { isLive, isOver, type DealState } from '../deal-states.ts';
 import { moveDeal, settleFailed, type MovedColumns } from '../move-deal.ts';
 import { applyStep, type At, type ChainFields, type Seen, type Step } from './deal-step.ts';
 import { decideAll } from './decide.ts';
+import { makeRoom } from './revive.ts';
 import { claimDeals, type DealRecord } from './watch-store.ts';
 
 /** What the chain showed of one of our deals. */
@@ -38,31 +39,6 @@ function toColumns(fields: Partial<ChainFields>): MovedColumns {
   };
 }
 
-/**
- * Where a deal goes that comes back to life: its own place, or, when a replacement took its slot or its provider has
- * another proposal for the piece, a generation of its own. Both are then real, and both are shown.
- */
-async function freeGeneration(trx: Kysely<DB>, { id, aggregateId }: DealRecord): Promise<MovedColumns> {
-  const own = await trx
-    .selectFrom('deals')
-    .select(['slot', 'provider_id', 'generation'])
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow();
-  const others = await trx
-    .selectFrom('deals')
-    .select(['slot', 'provider_id', 'generation', 'settled_at'])
-    .where('aggregate_id', '=', aggregateId)
-    .where('id', '!=', id)
-    .execute();
-  const taken = others.some(
-    (other) =>
-      other.settled_at === null &&
-      other.generation === own.generation &&
-      (other.slot === own.slot || other.provider_id === own.provider_id),
-  );
-  return taken ? { generation: Math.max(...others.map(({ generation }) => generation)) + 1 } : {};
-}
-
 /** Two deals cannot have one chain id: whoever lost it is settled first, or nothing of this sight is kept. */
 async function checkIdFree(trx: Kysely<DB>, step: ToldStep, id: string): Promise<void> {
   const { chainDealId } = step.fields;
@@ -81,23 +57,44 @@ function isShown(step: ToldStep): boolean {
   return step.kind === 'advance' || step.fields.sectorStartEpoch !== undefined;
 }
 
-async function tellMove(trx: Kysely<DB>, deal: DealRecord, step: ToldStep, now: Date): Promise<Change> {
-  const { reason, epoch, evidence } = step;
-  const to = step.kind === 'advance' ? step.to : deal.state;
-  const revives = isOver(deal.state) && isLive(to);
-  const columns = { ...toColumns(step.fields), ...(revives && (await freeGeneration(trx, deal))) };
-  const move = { id: deal.id, from: deal.state, to, at: now, columns, reason, epoch, evidence, shown: isShown(step) };
-  if (!(await moveDeal(trx, move))) throw new Error(`deal ${deal.id} is not ${deal.state}, though it is held`);
-  return { dealId: deal.id, from: deal.state, to, code: reason.code, text: reason.text, epoch };
-}
-
 export interface SettleDeps {
   trx: Kysely<DB>;
   jobs: Jobs;
   now: Date;
 }
 
-async function takeStep({ trx, jobs, now }: SettleDeps, deal: DealRecord, step: Step): Promise<Change | undefined> {
+interface Told {
+  deal: DealRecord;
+  step: ToldStep;
+}
+
+type Held = Map<string, DealRecord>;
+
+/** What was called off for this deal is so for the rest of the pass, too. */
+async function columnsOf(deps: SettleDeps, held: Held, { deal, step }: Told): Promise<MovedColumns> {
+  const columns = toColumns(step.fields);
+  if (step.kind !== 'advance' || !isOver(deal.state) || !isLive(step.to)) return columns;
+  const room = await makeRoom(deps, deal);
+  for (const id of room.calledOff) {
+    const rival = held.get(id);
+    if (rival !== undefined) held.set(id, { ...rival, state: 'abandoned', settled: true });
+  }
+  return { ...columns, ...room.columns };
+}
+
+async function tellMove(deps: SettleDeps, held: Held, told: Told): Promise<Change> {
+  const { deal, step } = told;
+  const { reason, epoch, evidence } = step;
+  const to = step.kind === 'advance' ? step.to : deal.state;
+  const columns = await columnsOf(deps, held, told);
+  const shown = isShown(step);
+  const move = { id: deal.id, from: deal.state, to, at: deps.now, columns, reason, epoch, evidence, shown };
+  if (!(await moveDeal(deps.trx, move))) throw new Error(`deal ${deal.id} is not ${deal.state}, though it is held`);
+  return { dealId: deal.id, from: deal.state, to, code: reason.code, text: reason.text, epoch };
+}
+
+async function takeStep(deps: SettleDeps, held: Held, deal: DealRecord, step: Step): Promise<Change | undefined> {
+  const { trx, jobs, now } = deps;
   if (step.kind === 'none') return undefined;
   if (step.kind === 'settle') {
     await settleFailed(trx, deal.id, now);
@@ -108,7 +105,7 @@ async function takeStep({ trx, jobs, now }: SettleDeps, deal: DealRecord, step: 
   if (step.kind === 'advance' && isLive(deal.state) && isOver(step.to)) {
     await jobs.send(trx, 'propose', { aggregateId: deal.aggregateId.toString() });
   }
-  return tellMove(trx, deal, step, now);
+  return tellMove(deps, held, { deal, step });
 }
 
 /**
@@ -125,7 +122,7 @@ export async function settleSightings(deps: SettleDeps, sightings: readonly Sigh
     let deal = held.get(dealId);
     if (deal === undefined) throw new Error(`there is no deal ${dealId}`);
     for (const step of decideAll(deal, seen, at)) {
-      const change = await takeStep(deps, deal, step);
+      const change = await takeStep(deps, held, deal, step);
       if (change !== undefined) changes.push(change);
       deal = { ...deal, ...applyStep(deal, step) };
     }

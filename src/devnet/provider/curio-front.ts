@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { answerPiece, type PieceFinder } from './piece-door.ts';
 
 /** Turns a request of one of the routes into the answer's bytes; undefined where it cannot be decoded. */
 export type FrontAnswerer = (route: FrontRoute, request: Uint8Array) => Promise<Uint8Array | undefined>;
@@ -27,12 +28,17 @@ interface FrontOptions {
   /** The port of an earlier run; any free one where it is taken or none is known. */
   port: number | undefined;
   answer: FrontAnswerer;
+  findPiece: PieceFinder;
 }
 
 /** One port for both of Curio's doors: WebSockets are handed on to libp2p, and the rest is mk12 over HTTP. */
-export async function startCurioFront({ innerPort, port, answer }: FrontOptions): Promise<CurioFront> {
+export async function startCurioFront({ innerPort, port, answer, findPiece }: FrontOptions): Promise<CurioFront> {
   const server = createServer((request, response) => {
-    answerRequest(request, response, answer).catch(() => response.destroy());
+    const isPiece = request.url?.startsWith('/piece/') === true;
+    const answering = isPiece
+      ? answerPiece(request, response, { find: findPiece, software: 'curio' })
+      : answerRequest(request, response, answer);
+    answering.catch(() => response.destroy());
   });
   const sockets = new Set<Duplex>();
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {

@@ -194,12 +194,10 @@ export function answerAsk(context: ProviderContext, request: Uint8Array, sinceEp
 }
 
 /** The statement of `/fil/retrieval/transports/1.0.0`: where retrievals are served (Boost retrievalmarket/types). */
-export function transportsStatement(multiaddrs: readonly string[]): Uint8Array {
+export function transportsStatement(multiaddrs: readonly string[], retrieval: readonly string[]): Uint8Array {
   const toCbor = (texts: readonly string[]): Uint8Array =>
     cborArray(texts.map((text) => cborBytes(multiaddr(text).bytes)));
-  const web = multiaddrs.filter((text) => text.endsWith('/ws')).map((text) => text.replace(/\/ws$/, '/http'));
   const named = (Name: string, texts: readonly string[]): Uint8Array =>
     cborMap({ Name: cborText(Name), Addresses: toCbor(texts) });
-  const protocols = [named('libp2p', multiaddrs), ...(web.length === 0 ? [] : [named('http', web)])];
-  return cborMap({ Protocols: cborArray(protocols) });
+  return cborMap({ Protocols: cborArray([named('libp2p', multiaddrs), named('http', retrieval)]) });
 }

@@ -1,6 +1,7 @@
 import type { Libp2p, PrivateKey } from '@libp2p/interface';
 
 import { startCurioFront, type FrontAnswerer } from './curio-front.ts';
+import { startPieceDoor, type PieceFinder } from './piece-door.ts';
 import { startCurioHost, startHost } from './provider-host.ts';
 import type { Software } from './provider-persona.ts';
 
@@ -9,6 +10,8 @@ export interface Doors {
   host: Libp2p;
   /** Without the peer id, as they stand on the chain. */
   multiaddrs: readonly string[];
+  /** Where pieces are served over HTTP. */
+  retrieval: readonly string[];
   close(): Promise<void>;
 }
 
@@ -18,30 +21,34 @@ export interface DoorsOptions {
   before: string | undefined;
   /** Answers what comes over HTTP. */
   answer: FrontAnswerer;
+  findPiece: PieceFinder;
 }
 
 /** Boost listens for TCP; Curio for WebSockets and HTTP on one port, in front of its libp2p. */
-export function openDoors(key: PrivateKey, { software, before, answer }: DoorsOptions): Promise<Doors> {
-  return software === 'curio' ? openCurioDoors(key, { before, answer }) : openBoostDoors(key, before);
+export function openDoors(key: PrivateKey, options: DoorsOptions): Promise<Doors> {
+  return options.software === 'curio' ? openCurioDoors(key, options) : openBoostDoors(key, options);
 }
 
-async function openBoostDoors(key: PrivateKey, before: string | undefined): Promise<Doors> {
+async function openBoostDoors(key: PrivateKey, { before, findPiece }: DoorsOptions): Promise<Doors> {
   const host = await startHost(key, before);
-  return { host, multiaddrs: addressesOf(host), close: async () => host.stop() };
+  const pieces = await startPieceDoor(findPiece);
+  const close = async (): Promise<void> => {
+    await pieces.close();
+    await host.stop();
+  };
+  return { host, multiaddrs: addressesOf(host), retrieval: [`/ip4/127.0.0.1/tcp/${pieces.port}/http`], close };
 }
 
-async function openCurioDoors(
-  key: PrivateKey,
-  { before, answer }: Pick<DoorsOptions, 'before' | 'answer'>,
-): Promise<Doors> {
+async function openCurioDoors(key: PrivateKey, { before, answer, findPiece }: DoorsOptions): Promise<Doors> {
   const host = await startCurioHost(key);
   const innerPort = portOf(addressesOf(host)[0]) ?? 0;
-  const front = await startCurioFront({ innerPort, port: portOf(before), answer });
+  const front = await startCurioFront({ innerPort, port: portOf(before), answer, findPiece });
   const close = async (): Promise<void> => {
     await front.close();
     await host.stop();
   };
-  return { host, multiaddrs: [`/ip4/127.0.0.1/tcp/${front.port}/ws`], close };
+  const at = `/ip4/127.0.0.1/tcp/${front.port}`;
+  return { host, multiaddrs: [`${at}/ws`], retrieval: [`${at}/http`], close };
 }
 
 function addressesOf(host: Libp2p): string[] {

@@ -32,6 +32,12 @@ export interface Persona {
   neverProve: boolean;
   /** Tells the id of another deal as this one's. */
   lieDealId: boolean;
+  /** Serves no piece to whoever wants one back, as where no unsealed copy is kept. */
+  noPieces: boolean;
+  /** Serves other bytes under the CID of a piece. */
+  wrongPieces: boolean;
+  /** Serves but the first half of a piece. */
+  shortPieces: boolean;
   /** Holds each answer back this long, after deciding. */
   answerDelayMs: number;
   /** Upper bound of one transfer's rate; 0 is none. */
@@ -88,6 +94,9 @@ const defaultPersona: Persona = {
   changeTerms: false,
   neverProve: false,
   lieDealId: false,
+  noPieces: false,
+  wrongPieces: false,
+  shortPieces: false,
   answerDelayMs: 0,
   fetchBytesPerSecond: 0,
   dropConnections: 0,

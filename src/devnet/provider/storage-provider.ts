@@ -7,8 +7,10 @@ import { parseAddress } from '../../filecoin/address.ts';
 import { ASK_PROTOCOL } from '../../filecoin/mk12-ask.ts';
 import { MK_PROTOCOLS } from '../../filecoin/mk12-propose.ts';
 import { STATUS_PROTOCOL } from '../../filecoin/mk12-status.ts';
+import { pieceCapacity } from '../../filecoin/piece.ts';
 import type { FrontAnswerer, FrontRoute } from './curio-front.ts';
 import type { HashPool } from './hash-pool.ts';
+import type { PieceFinder, ServedPiece } from './piece-door.ts';
 import { answerAs, answerAsk, answerProposal, answerStatus, transportsStatement } from './provider-answers.ts';
 import type { ProviderContext } from './provider-context.ts';
 import { DealBook, type DealEntry, type ProviderDeal } from './provider-deals.ts';
@@ -18,6 +20,7 @@ import { openJournal } from './provider-journal.ts';
 import type { LedgerPort } from '../ledger/ledger-port.ts';
 import type { Persona } from './provider-persona.ts';
 import { ProviderPipeline } from './provider-pipeline.ts';
+import { piecePath } from './receive-piece.ts';
 import { drawBytes, drawFraction } from '../seeded-draw.ts';
 
 const TRANSPORTS_PROTOCOL = '/fil/retrieval/transports/1.0.0';
@@ -57,7 +60,9 @@ export class StorageProvider {
     let provider: StorageProvider | undefined;
     const answer: FrontAnswerer = (route, request) =>
       provider === undefined ? Promise.resolve(undefined) : provider.#answerFront(route, request);
-    const doors = await openDoors(await peerKey(options), { software: options.persona.software, before, answer });
+    const findPiece: PieceFinder = (pieceCid) => (provider === undefined ? undefined : provider.#findPiece(pieceCid));
+    const { software } = options.persona;
+    const doors = await openDoors(await peerKey(options), { software, before, answer, findPiece });
     provider = new StorageProvider(options, doors);
     const { ledger } = options;
     ledger.registerMiner({ id: options.id, peerId: provider.peerId, multiaddrs: provider.multiaddrs });
@@ -114,7 +119,7 @@ export class StorageProvider {
     await serve(host, MK_PROTOCOLS, (request) => this.#answer('store', request));
     await serve(host, [STATUS_PROTOCOL], (request) => this.#answer('status', request));
     await serve(host, [ASK_PROTOCOL], (request) => this.#answer('ask', request));
-    await serveStatement(host, TRANSPORTS_PROTOCOL, () => transportsStatement(this.multiaddrs));
+    await serveStatement(host, TRANSPORTS_PROTOCOL, () => transportsStatement(this.multiaddrs, this.#doors.retrieval));
   }
 
   #answer(route: FrontRoute, request: Uint8Array): Promise<Uint8Array | undefined> {
@@ -125,6 +130,19 @@ export class StorageProvider {
       ask: () => answerAsk(context, request, this.#sinceEpoch),
     };
     return answerAs(context, decide[route]);
+  }
+
+  /** Of a sealed deal: Boost serves all of the piece, zeros included, and Curio what the deal's client said is in it. */
+  #findPiece(pieceCid: string): ServedPiece | undefined {
+    const { software, noPieces, wrongPieces, shortPieces } = this.#persona;
+    const deal = this.#context.book
+      .list()
+      .find(({ isProven, error, proposal }) => isProven && error === '' && proposal.pieceCid.toString() === pieceCid);
+    if (deal === undefined || noPieces) return undefined;
+    const carBytes = deal.params.transfer.sizeBytes;
+    const wholeBytes = software === 'boost' ? Number(pieceCapacity(deal.proposal.pieceBytes)) : carBytes;
+    const totalBytes = shortPieces ? Math.floor(carBytes / 2) : wholeBytes;
+    return { path: piecePath(this.#context, deal.uuid), carBytes, totalBytes, isWrong: wrongPieces };
   }
 
   /** Over HTTP a lost answer is a connection that ends; no answer at all is a request that nobody could decode. */

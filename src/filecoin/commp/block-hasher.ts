@@ -1,5 +1,5 @@
 import { PADDED_UNIT_BYTES, UNIT_BYTES, padUnits } from './fr32.ts';
-import type { HashPairs } from './hash-pairs.ts';
+import type { HashPairs } from './pair-hashing.ts';
 import { LayerFolder, NODE_BYTES } from './tree.ts';
 
 /**

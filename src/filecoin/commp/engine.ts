@@ -1,5 +1,6 @@
 import { createJsBlockHasher, type BlockHasher } from './block-hasher.ts';
-import { hashPairsPortably, loadNativeHashPairs, type HashPairs, type Machine } from './hash-pairs.ts';
+import { hashPairsPortably, loadNativeHashPairs, type Machine } from './hash-pairs.ts';
+import type { HashPairs } from './pair-hashing.ts';
 import { createWasmBlockHasher } from './wasm-block-hasher.ts';
 
 /** What a thread makes piece commitments with. Its calls are synchronous, so all streams of the thread share one. */

@@ -1,4 +1,5 @@
-import { hashPairsPortably, type HashPairs } from './hash-pairs.ts';
+import { hashPairsPortably } from './hash-pairs.ts';
+import type { HashPairs } from './pair-hashing.ts';
 
 export const NODE_BYTES = 32;
 /** The last byte of a node keeps 6 bits, so that the node is an element of the 254-bit field. */

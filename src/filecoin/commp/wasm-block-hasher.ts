@@ -1,7 +1,7 @@
 import { BLOCK_LEVEL, BLOCK_UNITS, NODES_PER_UNIT, type BlockHasher } from './block-hasher.ts';
 import { maskNodesFunction, padUnitsFunction } from './fr32-wasm.ts';
 import { PADDED_UNIT_BYTES, UNIT_BYTES } from './fr32.ts';
-import type { HashPairs } from './hash-pairs.ts';
+import type { HashPairs } from './pair-hashing.ts';
 import { hashPairsFunction, PAIRS_PER_GROUP, SHA256_SCRATCH_BYTES, writeSha256Constants } from './sha256-wasm.ts';
 import { NODE_BYTES, zeroRoot } from './tree.ts';
 import { encodeModule } from './wasm-emitter.ts';

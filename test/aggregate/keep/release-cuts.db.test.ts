@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { listPlacedRuns } from '../../../src/aggregate/bytes/placed-runs.ts';
 import { DELETE_BATCH_ROWS } from '../../../src/aggregate/delete-of-upload.ts';
@@ -5,6 +6,7 @@ import { listNeededKeys } from '../../../src/aggregate/keep/named-objects.ts';
 import { releaseAll } from '../../../src/aggregate/keep/release/release.ts';
 import { readStoredProof } from '../../../src/aggregate/keep/release/stored-proofs.ts';
 import { cutUpload } from '../../../src/aggregate/place/cut.ts';
+import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import { sealNow } from '../../../src/aggregate/place/stow.ts';
 import { seal } from '../../../src/aggregate/seal/seal.ts';
 import { verifyUpload } from '../../../src/client/verify.ts';
@@ -115,5 +117,30 @@ test('a release deletes millions of ranges in statements that each have time eno
   );
   await refuseLargeDeletes(db, ['cut_extents', 'parts']);
   expect(await releaseAll(release, never)).toBe(4);
+  expect(await sizes(db)).toEqual({ parts: 0, cutsWithBytes: [] });
+});
+
+test('a cut upload that lost its bytes and a part of its deals says so when it is sent again', async () => {
+  await using db = await testDatabase();
+  await using folder = await temporaryFolder();
+  const { root, blocks, aggregates, release, store } = await world(db, folder.path);
+  for (const aggregate of aggregates) await makeReleasable(db, aggregate);
+  expect(await releaseAll(release, never)).toBe(4);
+  const jobs = { send: async () => undefined };
+  const limits = { maxUploadBytes: 1n << 30n, minFreeBytes: 0n, maxBlocks: 10_000 };
+  const deps = { kysely: db.kysely, store, jobs, clock: release.clock, limits, log: silentLog };
+  const send = () =>
+    receiveCar(deps, { body: Readable.from([car([root.cid], blocks)]), owner: 'somebody', signal: never });
+  expect(await send()).toMatchObject({ complete: true });
+  const [lost = 0n] = aggregates;
+  await db.kysely.transaction().execute(async (trx) => {
+    const over = { state: 'expired' as const, reason_code: 'EXPIRED', settled_at: START };
+    const ended = trx.updateTable('deals').set(over).where('aggregate_id', '=', lost).returning('id');
+    for (const { id } of await ended.execute()) {
+      const event = { deal_id: id, from_state: 'active', to_state: 'expired', at: START };
+      await trx.insertInto('events').values(event).execute();
+    }
+  });
+  await expect(send()).rejects.toMatchObject({ code: 'CONFLICT' });
   expect(await sizes(db)).toEqual({ parts: 0, cutsWithBytes: [] });
 });

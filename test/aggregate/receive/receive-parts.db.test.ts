@@ -2,41 +2,14 @@ import fc from 'fast-check';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { failStale } from '../../../src/aggregate/receive/fail-stale.ts';
-import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import { stow } from '../../../src/aggregate/place/stow.ts';
 import { silentLog } from '../../../src/log.ts';
 import { apiFixture, sealRules, type ApiFixture } from '../../support/api-fixture.ts';
-import { asV0, car, cborNode, inChunks, pbNode, rawBlock, sampleUpload, section } from '../../support/car-builder.ts';
-import { gather } from '../../support/gather.ts';
+import { asV0, car, cborNode, pbNode, rawBlock, sampleUpload, section } from '../../support/car-builder.ts';
 import { filesBelow } from '../../support/temporary-folder.ts';
 import { brokenRows } from '../aggregate-fixture.ts';
+import { send, storedRun, uploadRow } from './receive-fixture.ts';
 import { blocksOf, sectionsOf, splitByWalk, treeOf, type Tree } from './split-car.ts';
-
-const signal = new AbortController().signal;
-
-function send(fixture: ApiFixture, bytes: Uint8Array) {
-  return receiveCar(fixture.receive, { body: inChunks(bytes, 4096), owner: 'service', signal });
-}
-
-async function uploadRow(fixture: ApiFixture, root: string) {
-  return await fixture.kysely.selectFrom('uploads').selectAll().where('root', '=', root).executeTakeFirstOrThrow();
-}
-
-/** The run as later stages read it: parts in order of run_seq. */
-async function storedRun(fixture: ApiFixture, root: string): Promise<Buffer> {
-  const parts = await fixture.kysely
-    .selectFrom('parts')
-    .innerJoin('uploads', 'uploads.id', 'parts.upload_id')
-    .selectAll('parts')
-    .where('uploads.root', '=', root)
-    .where('run_seq', 'is not', null)
-    .orderBy('run_seq')
-    .execute();
-  const reads = parts.map((part) =>
-    gather(fixture.store.read(part.object_key, Number(part.object_offset), Number(part.length_bytes))),
-  );
-  return Buffer.concat((await Promise.all(reads)).flat());
-}
 
 async function trackedRows(fixture: ApiFixture): Promise<number> {
   const { rows } = await sql<{ count: bigint }>`
@@ -214,7 +187,7 @@ test('an upload in parts is stowed like any other', async () => {
   const tree = treeOf('stowed', 4, 2);
   for (const part of splitByWalk(tree, 1_000).parts) await send(fixture, part);
   const { kysely: db, jobs, clock } = fixture.receive;
-  await stow({ db, jobs, clock, rules: sealRules, log: silentLog }, signal);
+  await stow({ db, jobs, clock, rules: sealRules, log: silentLog }, new AbortController().signal);
   expect(await uploadRow(fixture, tree.block.cid.toString())).toMatchObject({ state: 'stowed' });
   expect(await brokenRows(fixture.database)).toEqual([]);
 });

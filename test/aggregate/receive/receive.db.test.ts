@@ -2,7 +2,7 @@ import { readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql, type Kysely, type Transaction } from 'kysely';
 import { expect, test } from 'vitest';
-import { receiveCar, type ReceiveInput } from '../../../src/aggregate/receive/receive.ts';
+import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import { sweepOrphans } from '../../../src/aggregate/keep/sweep-orphans.ts';
 import { systemClock } from '../../../src/clock.ts';
 import type { DB } from '../../../src/db/tables.ts';
@@ -11,28 +11,9 @@ import { apiFixture, countRows, noRows, type ApiFixture } from '../../support/ap
 import { asV0, car, inChunks, pbNode, rawBlock, sampleUpload, sections } from '../../support/car-builder.ts';
 import { gather } from '../../support/gather.ts';
 import { filesBelow } from '../../support/temporary-folder.ts';
+import { send, storedRun } from './receive-fixture.ts';
 
 const MIB = 1024 * 1024;
-
-function send(fixture: ApiFixture, bytes: Uint8Array, change: Partial<ReceiveInput> = {}) {
-  const body = inChunks(bytes, 1000);
-  return receiveCar(fixture.receive, { body, owner: 'service', signal: new AbortController().signal, ...change });
-}
-
-async function storedRun(fixture: ApiFixture, root: string): Promise<Buffer> {
-  const parts = await fixture.kysely
-    .selectFrom('parts')
-    .innerJoin('uploads', 'uploads.id', 'parts.upload_id')
-    .selectAll('parts')
-    .where('uploads.root', '=', root)
-    .where('run_seq', 'is not', null)
-    .orderBy('run_seq')
-    .execute();
-  const reads = parts.map((part) =>
-    gather(fixture.store.read(part.object_key, Number(part.object_offset), Number(part.length_bytes))),
-  );
-  return Buffer.concat((await Promise.all(reads)).flat());
-}
 
 async function expectNothing(fixture: ApiFixture): Promise<void> {
   expect(await countRows(fixture)).toEqual(noRows);

@@ -4,43 +4,22 @@ import { expect, test } from 'vitest';
 import { DagTracker } from '../../../src/aggregate/receive/dag-tracker.ts';
 import { followLinks } from '../../../src/aggregate/receive/follow-links.ts';
 import { addPartBlocks } from '../../../src/aggregate/receive/part-store.ts';
-import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import { insertUpload } from '../../../src/aggregate/receive/upload-store.ts';
 import type { DB } from '../../../src/db/tables.ts';
 import { apiFixture, type ApiFixture } from '../../support/api-fixture.ts';
-import { asV0, car, cborNode, inChunks, pbNode, rawBlock, section, type Block } from '../../support/car-builder.ts';
+import { asV0, car, cborNode, pbNode, rawBlock, section, type Block } from '../../support/car-builder.ts';
 import { testDatabase } from '../../support/database.ts';
-import { gather } from '../../support/gather.ts';
 import { filesBelow } from '../../support/temporary-folder.ts';
 import { brokenRows } from '../aggregate-fixture.ts';
+import { send, storedRun, uploadRow } from './receive-fixture.ts';
 import { blocksOf, sectionsOf, splitByWalk, treeOf } from './split-car.ts';
 
-const signal = new AbortController().signal;
 /** So few CIDs are held that every upload of these tests goes to a file. */
 const spilling = { limits: { heldCids: 3, maxBlocks: 100_000 } };
 
-function send(fixture: ApiFixture, bytes: Uint8Array) {
-  return receiveCar(fixture.receive, { body: inChunks(bytes, 4096), owner: 'service', signal });
-}
-
-async function uploadRow(fixture: ApiFixture, root: string) {
-  return await fixture.kysely.selectFrom('uploads').selectAll().where('root', '=', root).executeTakeFirstOrThrow();
-}
-
-/** The run as later stages read it, as sections in hex. */
+/** The run as sections in hex. */
 async function runOf(fixture: ApiFixture, root: string): Promise<string[]> {
-  const parts = await fixture.kysely
-    .selectFrom('parts')
-    .innerJoin('uploads', 'uploads.id', 'parts.upload_id')
-    .selectAll('parts')
-    .where('uploads.root', '=', root)
-    .where('run_seq', 'is not', null)
-    .orderBy('run_seq')
-    .execute();
-  const reads = parts.map((part) =>
-    gather(fixture.store.read(part.object_key, Number(part.object_offset), Number(part.length_bytes))),
-  );
-  return sectionsOf(Buffer.concat((await Promise.all(reads)).flat()));
+  return sectionsOf(await storedRun(fixture, root));
 }
 
 function hexOf(blocks: readonly Block[]): string[] {

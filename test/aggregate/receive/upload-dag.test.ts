@@ -29,7 +29,7 @@ async function noted({ blocks, root, heldCids, maxBlocks = 100_000 }: Noted) {
     for (const block of blocks) {
       if (await dag.note(block.cid, block.bytes, HEAD_BYTES + block.bytes.length)) stored.push(block);
     }
-    const facts = await dag.conclude();
+    const facts = await dag.conclude(root.cid);
     const sections: TrackedSection[] = await gather(facts.sections());
     expect(await readdir(folder.path)).toEqual([]);
     return { stored, facts, sections, spilled: dag.spilledBytes > 0, holdsRoot: dag.holdsRoot };

@@ -135,14 +135,13 @@ describe('proposing a sealed aggregate', () => {
   });
 
   it('leaves nothing behind when it is cut off inside its transaction, and does all of it the next time', async () => {
-    let left = 2;
     const failing = {
       ...deps,
       jobs: {
-        send: async (...args: Parameters<typeof deps.jobs.send>) => {
-          left -= 1;
-          if (left === 0) throw new Error('the process is gone');
-          await deps.jobs.send(...args);
+        ...deps.jobs,
+        sendAll: async (...[trx, queue, data]: Parameters<typeof deps.jobs.sendAll>) => {
+          await deps.jobs.sendAll(trx, queue, data.slice(0, 1));
+          throw new Error('the process is gone');
         },
       },
     };

@@ -11,10 +11,14 @@ interface Given {
   transport?: Via;
   failed?: WayName[];
   plainLoopback?: boolean;
+  allowPrivate?: boolean;
 }
 
-function ways(multiaddrs: string[], { transport, failed = [], plainLoopback = false }: Given = {}) {
-  const chosen = chooseWays({ peerId, multiaddrs, transport }, { failed: new Set(failed), plainLoopback });
+function ways(multiaddrs: string[], { transport, failed = [], ...reach }: Given = {}) {
+  const chosen = chooseWays(
+    { peerId, multiaddrs, transport },
+    { failed: new Set(failed), plainLoopback: false, allowPrivate: true, ...reach },
+  );
   return chosen.map((way) => (way.name === 'https' ? way.origin : `${way.name} ${way.addresses.join(' ')}`));
 }
 
@@ -75,9 +79,35 @@ describe('the ways to a provider', () => {
     expect(ways(['/dns4/127.0.0.1.example.com/tcp/80/ws'], { plainLoopback: true })).toHaveLength(1);
   });
 
+  it.each([
+    '/ip4/10.1.2.3/tcp/24001',
+    '/ip4/127.0.0.1/tcp/24001',
+    '/ip4/169.254.169.254/tcp/443/https',
+    '/ip4/192.168.0.1/tcp/443/wss',
+    '/ip4/100.64.0.1/tcp/1',
+    '/ip4/0.0.0.0/tcp/1',
+    '/ip4/224.0.0.1/tcp/1',
+    '/ip6/::1/tcp/1/ws',
+    '/ip6/fd00::1/tcp/443/wss',
+    '/ip6/::ffff:127.0.0.1/tcp/1',
+    '/ip6/64:ff9b::a00:1/tcp/1',
+    '/ip6zone/eth0/ip6/fe80::1/tcp/1',
+    '/dns4/10.0.0.1/tcp/443/wss',
+    '/dns/127.1/tcp/443/wss',
+    '/dns/2130706433/tcp/443/wss',
+    '/dns/0x7f.1/tcp/443/wss',
+    '/dns/sp.example.com/tcp/443/tls/sni/127.0.0.1/ws',
+  ])('leave out what is no address of the public internet, unless that is allowed: %s', (address) => {
+    expect(ways([address, tcp], { allowPrivate: false })).toEqual([overTcp]);
+    expect(ways([address, tcp])).not.toEqual([overTcp]);
+  });
+
   it('take sixteen addresses and no more', () => {
     const many = Array.from({ length: 20 }, (_, at) => `/ip4/10.0.0.${at}/tcp/1`);
-    const [way] = chooseWays({ peerId, multiaddrs: many }, { failed: new Set(), plainLoopback: false });
+    const [way] = chooseWays(
+      { peerId, multiaddrs: many },
+      { failed: new Set(), plainLoopback: false, allowPrivate: true },
+    );
     expect(way?.name === 'tcp' ? way.addresses.length : 0).toBe(16);
   });
 });

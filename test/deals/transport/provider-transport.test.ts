@@ -34,6 +34,7 @@ function scripted(replies: Partial<Record<WayName, Reply>>, onCarry: () => void 
     couriers: { libp2p: courier, https: courier },
     failedWays: rememberFailedWays(clock),
     plainLoopback: false,
+    allowPrivate: true,
   });
   return { transport, went, replies, advance: (ms: number) => void (now += ms) };
 }
@@ -128,7 +129,7 @@ describe('an ask', () => {
 
 it('reaches a provider whose WebSocket does not work by its HTTPS endpoint', async () => {
   await using provider = await serveHttps(answer(item));
-  const transport = await createProviderTransport({ isDevnet: false, ca: certificate });
+  const transport = await createProviderTransport({ isDevnet: false, allowPrivate: true, ca: certificate });
   const reply = await transport.propose({ peerId, multiaddrs: [provider.multiaddr] }, params, signal);
   await transport.close();
   expect(reply).toEqual({ kind: 'answered', accepted: true, message: '', via: 'https' });

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { lookIntoPublishMessage } from '../../../src/deals/watch/look-into-publish-message.ts';
 import { watchNext } from '../../../src/deals/watch/watch.ts';
 import { ScriptedChain } from '../../support/scripted-chain.ts';
-import { activeDeal, watchFixture } from '../../support/watch-fixture.ts';
+import { activeDeal, publishedAboveFinality, watchFixture } from '../../support/watch-fixture.ts';
 
 const signal = new AbortController().signal;
 
@@ -174,13 +174,8 @@ test('a node from the future is not read, and cursors that it left are taken bac
 });
 
 test('what a reorg takes back names the tipset that is gone, and the public reason stays with the deal', async () => {
-  const chain = new ScriptedChain();
-  chain.finalized = 90;
-  await using watched = await watchFixture(chain);
-  const deal = await watched.seed();
-  await watched.watch();
-  chain.publish(deal.onChain);
-  await watched.grow(12);
+  const { chain, watched: opened, deal } = await publishedAboveFinality();
+  await using watched = opened;
   const [undone = ''] = chain.key(chain.head - 10);
   chain.reorg(95);
   await watched.grow(1);

@@ -1,15 +1,10 @@
 import { expect, test } from 'vitest';
 import { ScriptedChain } from '../../support/scripted-chain.ts';
-import { activeDeal, watchFixture } from '../../support/watch-fixture.ts';
+import { activeDeal, publishedAboveFinality, watchFixture } from '../../support/watch-fixture.ts';
 
 test('a reorg that drops a publish undoes it, and it is found again under another id', async () => {
-  const chain = new ScriptedChain();
-  chain.finalized = 90;
-  await using watched = await watchFixture(chain);
-  const deal = await watched.seed();
-  await watched.watch();
-  chain.publish(deal.onChain);
-  await watched.grow(12);
+  const { chain, watched: opened, deal } = await publishedAboveFinality();
+  await using watched = opened;
   expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', chain_deal_id: 1n });
 
   chain.reorg(95);
@@ -31,13 +26,8 @@ test('a reorg that drops a publish undoes it, and it is found again under anothe
 });
 
 test('a message that lands again in the reorged part below the tipset of the last look is found too', async () => {
-  const chain = new ScriptedChain();
-  chain.finalized = 90;
-  await using watched = await watchFixture(chain);
-  const deal = await watched.seed();
-  await watched.watch();
-  chain.publish(deal.onChain);
-  await watched.grow(20);
+  const { chain, watched: opened, deal } = await publishedAboveFinality(20);
+  await using watched = opened;
   chain.reorg(95);
   const again = chain.publish(deal.onChain, 8);
   again.publishedAt = 97;

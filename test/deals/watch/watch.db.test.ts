@@ -150,6 +150,36 @@ test.each(['rejected', 'failed'] as const)(
   },
 );
 
+test.each([
+  ['in its slot', { provider: 'f01003', slot: 0 }],
+  ['at its provider', { provider: 'f01002', slot: 1, endEpoch: 600_001 }],
+])('a deal that shows up calls off the replacement %s that nobody was sent', async (_where, place) => {
+  await using watched = await watchFixture(new ScriptedChain());
+  const deal = await watched.seed({ state: 'rejected' });
+  const replacement = await watched.seed({ aggregateId: deal.aggregateId, state: 'signed', ...place });
+  await watched.watch();
+  watched.jobs.sent.length = 0;
+  watched.chain.publish(deal.onChain);
+  await watched.grow(11);
+  expect(await watched.deal(deal.id)).toMatchObject({ state: 'published', slot: 0, generation: 0 });
+  expect(await watched.deal(replacement.id)).toMatchObject({ state: 'abandoned', attempts: 0 });
+  expect(await watched.story(replacement.id)).toEqual(['signed', 'abandoned:called_off']);
+  expect(watched.jobs.sent).toEqual([{ queue: 'propose', aggregateId: String(deal.aggregateId) }]);
+});
+
+test('a replacement that was only signed is taken for real once the chain shows it as well', async () => {
+  await using watched = await watchFixture(new ScriptedChain());
+  const deal = await watched.seed({ state: 'rejected' });
+  const replacement = await watched.seed({ aggregateId: deal.aggregateId, state: 'signed', provider: 'f01003' });
+  await watched.watch();
+  watched.chain.publish(deal.onChain);
+  watched.chain.publish(replacement.onChain);
+  await watched.grow(11);
+  const both = await Promise.all([deal, replacement].map(({ id }) => watched.deal(id)));
+  expect(both.map(({ state }) => state)).toEqual(['published', 'published']);
+  expect(both.map(({ generation }) => generation).toSorted((one, other) => one - other)).toEqual([0, 1]);
+});
+
 test('a deal of our client that is not ours in all fields is left alone', async () => {
   await using watched = await watchFixture(new ScriptedChain());
   const deal = await watched.seed();

@@ -267,7 +267,10 @@ describe('a storage provider', () => {
     const answer = await client.exchange(provider, ['/fil/retrieval/transports/1.0.0'], new Uint8Array());
     const { Protocols } = decode<{ Protocols: { Name: string; Addresses: Uint8Array[] }[] }>(answer);
     const named = Protocols.map(({ Name, Addresses }) => [Name, Addresses.map((bytes) => multiaddr(bytes).toString())]);
-    expect(named).toEqual([['libp2p', provider.multiaddrs]]);
+    expect(named).toEqual([
+      ['libp2p', provider.multiaddrs],
+      ['http', [expect.stringMatching(/^\/ip4\/127\.0\.0\.1\/tcp\/\d+\/http$/)]],
+    ]);
   });
 
   it('changes its ways while it runs, and back', async () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { Piece } from '@web3-storage/data-segment';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -217,7 +218,8 @@ describe('the pipeline of a storage provider', () => {
     const before = await startDevnet({ ledger, dir: folder.path, patch: { fetchBytesPerSecond: 1_000_000 } });
     await client.propose(before.provider, params);
     await until(before, () => slow.seen.length === 2);
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    const pieces = join(folder.path, 'f01000', 'pieces');
+    await expect.poll(async () => (await stat(join(pieces, `${params.dealUuid}.car`))).size).toBeGreaterThan(0);
     await before.devnet.close();
     const address = ledger.miner('f01000')?.multiaddrs;
 
@@ -228,7 +230,7 @@ describe('the pipeline of a storage provider', () => {
     const [first, second] = slow.seen.flatMap(({ range }) => range ?? []);
     expect(first).toBe(`bytes=0-${car.length}`);
     expect(Number(/=(\d+)-/.exec(second ?? '')?.[1])).toBeGreaterThan(0);
-    expect(await filesBelow(join(folder.path, 'f01000', 'pieces'))).toEqual([`${params.dealUuid}.car`]);
+    expect(await filesBelow(pieces)).toEqual([`${params.dealUuid}.car`]);
   });
 
   it('asks the ledger before it publishes what it may have published before it was killed', async () => {
@@ -290,13 +292,18 @@ describe('the pipeline of a storage provider', () => {
   it('transfers as many pieces at once as its persona says, and the others after them', async () => {
     await using net = await startDevnet({ patch: { transfersAtOnce: 2 } });
     await using counted = await servePiece(car);
-    let [open, most] = [0, 0];
+    let [open, most, served] = [0, 0, 0];
+    const held: ServerResponse[] = [];
     counted.intercept = (request, response) => {
       if (request.method === 'HEAD') return false;
       open += 1;
+      served += 1;
       most = Math.max(most, open);
+      held.push(response);
       response.on('close', () => (open -= 1));
-      setTimeout(() => response.writeHead(206).end(car), 20);
+      // Each waits for another beside it, and both for a third, which must not come; the last has none.
+      const release = () => held.splice(0).forEach((one) => void one.writeHead(206).end(car));
+      if (open === 2 || served === all.length) setTimeout(release, 100);
       return true;
     };
     const all = Array.from({ length: 5 }, (_, i) => dealFor(car, counted.url, { label: `line ${i}` }));

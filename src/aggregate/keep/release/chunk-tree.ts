@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { padUnits, PADDED_UNIT_BYTES, UNIT_BYTES } from '../../../filecoin/commp/fr32.ts';
-import type { HashPairs } from '../../../filecoin/commp/hash-pairs.ts';
+import type { HashPairs } from '../../../filecoin/commp/pair-hashing.ts';
 import { hashLayer, NODE_BYTES } from '../../../filecoin/commp/tree.ts';
 
 /** The level of a node over one unit of 127 bytes: below it no proof has a node. */

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../../../db/tables.ts';
+import { tellEvent } from '../../../db/tell-event.ts';
 import { DELETE_BATCH_ROWS } from '../../delete-of-upload.ts';
 
 /** A run of a sealed aggregate. Bytes of the CAR, `end` exclusive. */
@@ -93,11 +94,8 @@ export async function releaseBytes(
       .where('released_at', 'is', null)
       .execute();
     const evidence = { proofsKey, activeReplicas: found.activeReplicas };
-    const event = { from_state: 'sealed', to_state: 'sealed', at, reason_code: 'BYTES_RELEASED', evidence };
-    await trx
-      .insertInto('events')
-      .values({ aggregate_id: id, ...event })
-      .execute();
+    const told = { from: 'sealed', to: 'sealed', at, reason: 'BYTES_RELEASED', evidence };
+    await tellEvent(trx, { aggregate: id }, told);
     await deleteExtents(trx, id);
     await deleteParts(trx, id);
     return true;

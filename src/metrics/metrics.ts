@@ -1,0 +1,121 @@
+import type { Kysely } from 'kysely';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { sumStoredBytes } from '../aggregate/keep/quota.ts';
+import type { EndpointHealth } from '../chain/endpoint-health.ts';
+import type { Clock } from '../clock.ts';
+import type { DB } from '../db/tables.ts';
+import { findWatchStatus } from '../deals/watch/freshness-store.ts';
+import { createCounters, type Counters } from './counters.ts';
+import { endpointSamples } from './endpoint-samples.ts';
+import { chainSamples, figureSamples } from './figure-samples.ts';
+import { listFigures, listTotals } from './figure-store.ts';
+import { GAUGES, type GaugeName, type Sample } from './gauges.ts';
+import { keep, type KeepRules } from './kept.ts';
+
+/** The metrics of one service: several in one process share nothing. */
+export interface Metrics {
+  readonly counters: Counters;
+  readonly contentType: string;
+  /** A function that answers all of them, in the text format of Prometheus. */
+  scraper(sources: MetricSources): () => Promise<string>;
+}
+
+/** What is read at a scrape. */
+export interface MetricSources {
+  kysely: Kysely<DB>;
+  store: { freeBytes(): Promise<number | undefined> };
+  clock: Clock;
+  /** Of the endpoints of the chain; undefined: there is no chain. */
+  rpcHealth: (() => EndpointHealth[]) | undefined;
+  monotonicMs?: () => number;
+}
+
+/** Prometheus scrapes every 15 to 60 s, and gives up after 10. */
+const PIPELINE_FRESH_MS = 15_000;
+/** Totals are counted row by row. */
+const TOTALS_FRESH_MS = 300_000;
+const PATIENCE_MS = 4_000;
+/** Figures that could not be read anew for so often their time are better absent. */
+const GOOD_TIMES = 4;
+
+/** Names begin with `lading_`, those of the process too; apart, so that what Node keeps of them holds no service. */
+function processMetrics(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: 'lading_' });
+  return registry;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const process = processMetrics();
+  const gauges = openGauges(registry);
+  const counters = createCounters(registry);
+  const write = async (read: () => Promise<Sample[]>): Promise<string> => {
+    const samples = await read();
+    for (const gauge of gauges.values()) gauge.reset();
+    for (const { name, labels, value } of samples) gauges.get(name)?.set(labels, value);
+    // A reader need not know another spelling of what is no number.
+    return `${await registry.metrics()}\n${await process.metrics()}`.replaceAll(/ Nan$/gm, ' NaN');
+  };
+  return {
+    counters,
+    contentType: registry.contentType,
+    scraper(sources) {
+      const read = createReader(sources);
+      let writing: Promise<string> | undefined;
+      return () => (writing ??= write(read).finally(() => (writing = undefined)));
+    },
+  };
+}
+
+function openGauges(registry: Registry): Map<GaugeName, Gauge> {
+  const names = Object.keys(GAUGES) as GaugeName[];
+  return new Map(
+    names.map((name) => {
+      const { help, labels } = GAUGES[name];
+      return [name, new Gauge({ name, help, labelNames: [...labels], registers: [registry] })];
+    }),
+  );
+}
+
+/** The database is read at most as often as the rules say, however many scrape. */
+function createReader(sources: MetricSources): () => Promise<Sample[]> {
+  const { kysely, store, clock, rpcHealth, monotonicMs = () => performance.now() } = sources;
+  const rules = (freshMs: number): KeepRules => ({
+    freshMs,
+    goodMs: freshMs * GOOD_TIMES,
+    patienceMs: PATIENCE_MS,
+    monotonicMs,
+  });
+  const pipeline = keep(
+    async () => ({ figures: await listFigures(kysely, clock.now()), chain: await findWatchStatus(kysely, clock) }),
+    rules(PIPELINE_FRESH_MS),
+  );
+  const totals = keep(
+    async () => ({ figures: await listTotals(kysely), storedBytes: await sumStoredBytes(kysely) }),
+    rules(TOTALS_FRESH_MS),
+  );
+  const free = keep(() => store.freeBytes(), rules(PIPELINE_FRESH_MS));
+  const age = (group: string, readAt: number): Sample => ({
+    name: 'lading_figures_age_seconds',
+    labels: { group },
+    value: (monotonicMs() - readAt) / 1_000,
+  });
+  return async () => {
+    const [work, sums, space] = await Promise.all([pipeline(), totals(), free()]);
+    const now = clock.now();
+    return [
+      ...endpointSamples(rpcHealth?.() ?? [], now),
+      ...(work === undefined ? [] : figureSamples('pipeline', work.value.figures, now)),
+      ...(work === undefined || rpcHealth === undefined ? [] : chainSamples(work.value.chain, now)),
+      ...(work === undefined ? [] : [age('pipeline', work.readAt)]),
+      ...(sums === undefined ? [] : figureSamples('totals', sums.value.figures, now)),
+      ...(sums === undefined ? [] : [age('totals', sums.readAt), bytes('lading_store_bytes', sums.value.storedBytes)]),
+      ...(space?.value === undefined ? [] : [bytes('lading_store_free_bytes', space.value)]),
+    ];
+  };
+}
+
+function bytes(name: GaugeName, value: number | bigint): Sample {
+  return { name, labels: {}, value: Number(value) };
+}
