@@ -8,7 +8,7 @@ interface FaultOptions {
   details?: Record<string, string | number>;
 }
 
-/** A fault with a stable code that callers may match on; api/errors.ts alone turns codes into HTTP statuses. */
+/** A fault with a stable code that callers may match on; api/answers/errors.ts alone turns codes into HTTP statuses. */
 export class LadingError extends Error {
   override readonly name: string = 'LadingError';
   readonly code: string;

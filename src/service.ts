@@ -6,7 +6,7 @@ import { sealNow } from './aggregate/place/stow.ts';
 import { createQuota } from './aggregate/keep/quota.ts';
 import { NotReady } from './api/health.ts';
 import { createServer } from './api/server.ts';
-import type { Server } from './api/typed-server.ts';
+import type { Server } from './api/answers/typed-server.ts';
 import { listeningUrl, type Config } from './config.ts';
 import { auditSeal } from './deals/audit.ts';
 import { addProvider } from './deals/providers/providers.ts';

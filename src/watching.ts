@@ -1,4 +1,4 @@
-import type { ChainView } from './api/status-answer.ts';
+import type { ChainView } from './api/uploads/status-answer.ts';
 import type { ChainPool } from './chain/chain.ts';
 import { createWatchView, findWatchStatus, watchNext, type WatchStatus } from './deals/watch/watch.ts';
 import { setDegraded } from './deals/watch/watch-view.ts';

@@ -6,7 +6,7 @@ import { seal } from './aggregate/seal/seal.ts';
 import { cutUpload } from './aggregate/place/cut.ts';
 import { DirectoryCounts } from './aggregate/place/crowded-directories.ts';
 import { stow } from './aggregate/place/stow.ts';
-import type { ChainView } from './api/status-answer.ts';
+import type { ChainView } from './api/uploads/status-answer.ts';
 import { createForecast, type Outlooks } from './deals/status/forecast.ts';
 import { createProviderTransport } from './deals/transport/provider-transport.ts';
 import { createProposeHandler } from './deals/propose/propose-handler.ts';

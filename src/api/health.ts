@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { describeError } from '../errors.ts';
-import { exactly } from './schemas.ts';
-import type { Server } from './typed-server.ts';
+import { exactly } from './answers/schemas.ts';
+import type { Server } from './answers/typed-server.ts';
 
 export interface HealthDeps {
   /** What this process needs to do its work, by name; each throws when it is not ready. */

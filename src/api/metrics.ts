@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
-import { exactly, problem } from './schemas.ts';
-import type { Server } from './typed-server.ts';
+import { exactly, problem } from './answers/schemas.ts';
+import type { Server } from './answers/typed-server.ts';
 
 export interface MetricsDeps {
   metrics: {

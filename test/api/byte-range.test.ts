@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseByteRange } from '../../src/api/byte-range.ts';
+import { parseByteRange } from '../../src/api/pieces/byte-range.ts';
 
 const full = { kind: 'full' };
 const unsatisfiable = { kind: 'unsatisfiable' };

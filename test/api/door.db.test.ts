@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import type { RateSettings } from '../../src/api/rate-limits.ts';
+import type { RateSettings } from '../../src/api/door/rate-limits.ts';
 import { apiFixture, bearer, pieceTokens, tokens, type ApiFixture } from '../support/api-fixture.ts';
 
 const none: RateSettings = { token: undefined, public: undefined, failed: undefined };

@@ -1,7 +1,7 @@
 import { fastify } from 'fastify';
 import { DatabaseError } from 'pg';
 import { expect, test } from 'vitest';
-import { answerErrors } from '../../src/api/errors.ts';
+import { answerErrors } from '../../src/api/answers/errors.ts';
 import { BadInput, LadingError } from '../../src/errors.ts';
 import { silentLog } from '../../src/log.ts';
 

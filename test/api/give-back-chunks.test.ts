@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { giveBackChunks } from '../../src/api/give-back-chunks.ts';
+import { giveBackChunks } from '../../src/api/uploads/give-back-chunks.ts';
 import { gather } from '../support/gather.ts';
 
 async function* from(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {

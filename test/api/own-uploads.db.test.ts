@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parseBefore } from '../../src/api/own-uploads.ts';
+import { parseBefore } from '../../src/api/uploads/own-uploads.ts';
 import { apiFixture, bearer, tokens, type ApiFixture } from '../support/api-fixture.ts';
 import { sampleUpload } from '../support/car-builder.ts';
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 import { expect, test } from 'vitest';
-import { canonicalRoot } from '../../src/api/parse-cid.ts';
+import { canonicalRoot } from '../../src/api/answers/parse-cid.ts';
 
 const digest = fc.uint8Array({ minLength: 32, maxLength: 32 });
 const codec = fc.constantFrom(0x70, 0x55, 0x71);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createPieceLimits } from '../../src/api/piece-limits.ts';
+import { createPieceLimits } from '../../src/api/pieces/piece-limits.ts';
 
 const signal = new AbortController().signal;
 

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { MAX_CONNECTIONS_PER_PROVIDER } from '../../src/api/piece-limits.ts';
+import { MAX_CONNECTIONS_PER_PROVIDER } from '../../src/api/pieces/piece-limits.ts';
 import { apiFixture, pieceTokens, tokens, bearer } from '../support/api-fixture.ts';
 import { sampleUpload } from '../support/car-builder.ts';
 import { PIECE_CID, seedAggregate, seedDeal } from '../support/seed-rows.ts';

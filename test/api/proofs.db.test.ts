@@ -5,7 +5,7 @@ import { sha256 } from 'multiformats/hashes/sha2';
 import { describe, expect, test } from 'vitest';
 import { findSealed } from '../../src/aggregate/aggregate-rows.ts';
 import { writeProofs } from '../../src/aggregate/keep/release/write-proofs.ts';
-import { prefersDagCbor } from '../../src/api/proofs.ts';
+import { prefersDagCbor } from '../../src/api/uploads/proofs.ts';
 import type { InclusionProof } from '../../src/filecoin/inclusion-proof.ts';
 import type { LocalStore } from '../../src/storage/local-store.ts';
 import { apiFixture, bearer, pieceTokens, tokens } from '../support/api-fixture.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/config.ts';
-import { addressKey, createLimiter, schedule } from '../../src/api/rate-limits.ts';
+import { addressKey, createLimiter, schedule } from '../../src/api/door/rate-limits.ts';
 
 function clockedLimiter(rate: { count: number; windowMs: number }) {
   let nowMs = 1_000_000;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readForm } from '../../src/api/read-form.ts';
+import { readForm } from '../../src/api/uploads/read-form.ts';
 import { BadInput } from '../../src/errors.ts';
 
 const TYPE = 'multipart/form-data; boundary=b';

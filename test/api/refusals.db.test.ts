@@ -19,8 +19,8 @@ test('a body that a route does not take is refused, not left unread', async () =
 
 test('a method that a path does not take is told at once, whatever it brings', async () => {
   await using fixture = await apiFixture();
-  const allowed = async (method: 'QUERY' | 'PUT' | 'OPTIONS', url: string, payload?: string) => {
-    const headers = payload === undefined ? {} : { 'content-type': 'text/odd' };
+  const allowed = async (method: 'QUERY' | 'PUT' | 'DELETE' | 'OPTIONS', url: string, payload?: string) => {
+    const headers = { ...bearer(tokens.upload), ...(payload !== undefined && { 'content-type': 'text/odd' }) };
     const answer = await fixture.server.inject({ method, url, headers, ...(payload !== undefined && { payload }) });
     return [answer.statusCode, answer.headers['allow']];
   };
@@ -29,6 +29,7 @@ test('a method that a path does not take is told at once, whatever it brings', a
   // DELETE /:cid would take it as well, and can have no such CID.
   expect(await allowed('OPTIONS', '/aggregates')).toEqual([405, 'GET']);
   expect(await allowed('OPTIONS', '/bafy')).toEqual([405, 'DELETE, GET']);
+  expect(await allowed('DELETE', '/')).toEqual([405, 'GET']);
   expect(await allowed('PUT', '/a/path/of/nobody', 'x')).toEqual([404, undefined]);
 });
 

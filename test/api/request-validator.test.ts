@@ -1,8 +1,8 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import { Type, type TSchema } from 'typebox';
 import { expect, test } from 'vitest';
-import { requestValidator } from '../../src/api/request-validator.ts';
-import { exactly } from '../../src/api/schemas.ts';
+import { requestValidator } from '../../src/api/door/request-validator.ts';
+import { exactly } from '../../src/api/answers/schemas.ts';
 
 function validate(schema: TSchema, httpPart: string, value: unknown) {
   const compile: FastifySchemaCompiler<TSchema> = requestValidator;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { VirtualCar } from '../../src/aggregate/bytes/virtual-car.ts';
-import { createPieceLimits } from '../../src/api/piece-limits.ts';
-import { serveDeal, type ServeDeps } from '../../src/api/serve-range.ts';
+import { createPieceLimits } from '../../src/api/pieces/piece-limits.ts';
+import { serveDeal, type ServeDeps } from '../../src/api/pieces/serve-range.ts';
 import { callOff } from '../../src/deals/send/call-off.ts';
 import { findDelivery, SERVED_RANGE_BYTES } from '../../src/deals/send/transfer-store.ts';
 import { silentLog } from '../../src/log.ts';

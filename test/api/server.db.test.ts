@@ -64,7 +64,7 @@ test('a route that does not say who may call it cannot be declared', async () =>
   await using fixture = await apiFixture();
   await fixture.server.close();
   const { fastify } = await import('fastify');
-  const { guardRoutes } = await import('../../src/api/auth.ts');
+  const { guardRoutes } = await import('../../src/api/door/auth.ts');
   const server = fastify();
   guardRoutes(server, {
     tokens: [],

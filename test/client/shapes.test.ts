@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox';
 import { expect, expectTypeOf, test } from 'vitest';
-import { statusProperties } from '../../src/api/status-answer.ts';
+import { statusProperties } from '../../src/api/uploads/status-answer.ts';
 import type { Change, UploadStatus } from '../../src/client/client.ts';
 import type { Change as ServiceChange } from '../../src/events/change.ts';
 

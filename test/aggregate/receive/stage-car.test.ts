@@ -30,7 +30,7 @@ async function stage(bytes: Uint8Array, chunkBytes: number, heldCids?: number) {
   const staged = { write: async (chunk: Uint8Array) => void written.push(Buffer.from(chunk)) };
   const limits = { ...hostileLimits, minFreeBytes: 0n, ...(heldCids !== undefined && { heldCids }) };
   const car = await stageCar({
-    // The body of a request takes its chunks back (api/give-back-chunks.ts).
+    // The body of a request takes its chunks back (api/uploads/give-back-chunks.ts).
     body: limitBody(inPassingChunks(bytes, chunkBytes), limits, new AbortController().signal),
     staged,
     space: { wrote: async () => undefined },
