@@ -34,6 +34,7 @@ table { width: 100%; margin: .6rem 0; border-collapse: collapse; font-size: 13.5
 th { color: var(--dim); font-weight: 500; text-align: left; }
 th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 td:first-child { white-space: nowrap; }
+td:nth-child(2) { white-space: nowrap; overflow-wrap: normal; }
 small { color: var(--dim); }
 details { padding: .2rem 0; border-bottom: 1px solid var(--line); }
 summary { cursor: pointer; }
