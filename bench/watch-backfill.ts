@@ -15,8 +15,8 @@ interface Begin {
   url: string;
   deals: number;
   past: SyntheticPast;
-  /** Deals that are in a sector, and since which epoch. */
-  provedAt: Int32Array;
+  /** Since which epoch the last so many deals are in a sector, 0: in none; the others are since the first. */
+  lastProvedAt: Int32Array;
 }
 
 export interface BackFill extends Figures {
@@ -34,11 +34,11 @@ export async function backFill(begin: Begin): Promise<BackFill> {
   return answer[0] as BackFill;
 }
 
-async function runBackFill({ url, deals, past, provedAt }: Begin): Promise<BackFill> {
+async function runBackFill({ url, deals, past, lastProvedAt }: Begin): Promise<BackFill> {
   await using database = connect(url);
   const { kysely: db } = database;
   const synthetic = syntheticChain(deals, past);
-  synthetic.provedAt.set(provedAt);
+  synthetic.provedAt.set(lastProvedAt, deals + 1 - lastProvedAt.length);
   const { deps, grow } = watchOver(db, synthetic);
   const [from, first] = [synthetic.height(), deals - ACTIVATIONS + 1];
   for (let told = 0; told < BACKFILL_EVENTS; told += 1) {

@@ -78,7 +78,12 @@ export async function benchWatch(size = '10000'): Promise<Record<string, unknown
     const reorg = await timed(synthetic, () => settle(deps));
     expectCount('published deals after the reorg', await countIn(db, 'published'), REORGED);
 
-    const backfill = await backFill({ url: server.url, deals, past: synthetic.past(), provedAt: synthetic.provedAt });
+    const backfill = await backFill({
+      url: server.url,
+      deals,
+      past: synthetic.past(),
+      lastProvedAt: synthetic.provedAt.slice(first),
+    });
     // The same week for the chain of this process.
     for (let deal = first; deal <= deals; deal += 1) synthetic.provedAt[deal] ||= synthetic.height() + 1;
     grow(BACKFILL_EPOCHS);
