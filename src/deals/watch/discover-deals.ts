@@ -1,10 +1,9 @@
 import type { Kysely } from 'kysely';
 import { dealEventTypes, MAX_EVENT_RANGE_EPOCHS, type DealEvent } from '../../chain/actor-events.ts';
-import { RpcError } from '../../chain/rpc-error.ts';
 import type { DB } from '../../db/tables.ts';
-import { saveCursor } from './chain-cursor-store.ts';
+import { listCursors, saveCursor } from './chain-cursor-store.ts';
 import { sightingsOf } from './identify-deals.ts';
-import { hearEvents } from './hear-events.ts';
+import { hasNoEvents, hearEvents } from './hear-events.ts';
 import { findClientId } from './observe-deal.ts';
 import { SCAN_LIMIT, SCAN_RANGE_EPOCHS, scanPublishes } from './scan-publishes.ts';
 import { commitSightings, type Sight, type WatchDeps } from './watch-sight.ts';
@@ -14,9 +13,6 @@ import { listClients } from './watch-store.ts';
 const MAX_RANGES = 4;
 /** Deals of one commit: a few seconds of work and a megabyte or two, however many a range holds. */
 const DEALS_PER_COMMIT = 500;
-/** How nodes say that they keep no actor events, beside not knowing the method. */
-const NO_EVENTS = /EnableActorEventsAPI|EnableActorEvents|module disabled|not supported/i;
-
 export interface Discovery {
   /** Every deal event in a tipset below this height was looked at. */
   eventsBelow: number;
@@ -25,11 +21,6 @@ export interface Discovery {
   complete: boolean;
   /** What the node cannot show us, where it has no events. */
   limited?: string;
-}
-
-function hasNoEvents(error: unknown): boolean {
-  if (!(error instanceof RpcError)) return false;
-  return error.code === 'RPC_METHOD_NOT_FOUND' || (error.code === 'RPC_ERROR' && NO_EVENTS.test(error.message));
 }
 
 /**
@@ -134,4 +125,15 @@ async function commitEvents(
     changes += await commitSightings(deps, sight, sightings, isThrough ? moveCursor : undefined);
   } while (start < byDeal.length);
   return changes;
+}
+
+/**
+ * A pass that ended in a fault of the node: what it told of the newest range, above all that nothing happened, is not to
+ * be relied on, and is asked for again.
+ */
+export async function distrustNewest({ db, clock }: WatchDeps, sight: Sight): Promise<void> {
+  const { events } = await listCursors(db);
+  if (events === undefined || events.height <= sight.eventsBelow) return;
+  const height = Math.max(sight.eventsBelow, events.height - MAX_EVENT_RANGE_EPOCHS);
+  await saveCursor(db, 'events', { ...events, height }, clock.now());
 }

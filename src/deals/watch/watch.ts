@@ -2,7 +2,7 @@ import { isForeignChain } from '../../chain/admission.ts';
 import { isEndpointFault, RpcError } from '../../chain/rpc-error.ts';
 import { describeError, LadingError } from '../../errors.ts';
 import { whileWatcher } from './chain-cursor-store.ts';
-import { discoverDeals } from './discover-deals.ts';
+import { discoverDeals, distrustNewest } from './discover-deals.ts';
 import { findWatchStatus } from './freshness-store.ts';
 import {
   confirmFinalized,
@@ -66,7 +66,14 @@ async function watchOnce(deps: WatcherDeps, signal: AbortSignal): Promise<boolea
 
 async function watchNode(deps: WatchDeps, signal: AbortSignal): Promise<boolean> {
   const found = await look(deps, signal);
-  if (found.kind === 'sight') return await readSight(deps, found.sight, signal);
+  if (found.kind === 'sight') {
+    try {
+      return await readSight(deps, found.sight, signal);
+    } catch (error) {
+      if (isChainFault(error) || isOutvoted(error)) await distrustNewest(deps, found.sight);
+      throw error;
+    }
+  }
   const { epoch, seenEpoch } = found;
   if (seenEpoch - epoch > BEHIND_EPOCHS)
     await setDegraded(deps, `the node is behind: it shows epoch ${epoch}, and ${seenEpoch} was seen before`);
@@ -111,6 +118,7 @@ async function readSight(deps: WatchDeps, sight: Sight, signal: AbortSignal): Pr
   const upTo = { ...sight, eventsBelow: discovery.eventsBelow, reorg: undefined };
   changes += await readKnown(deps, { sight: upTo, hasEvents: fault === undefined && limited === undefined }, signal);
   if (fault !== undefined) {
+    await distrustNewest(deps, sight);
     await setDegraded(deps, fault);
     return false;
   }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { RpcError } from '../../../src/chain/rpc-error.ts';
 import type { DealEvent } from '../../../src/chain/actor-events.ts';
 import { hearEvents } from '../../../src/deals/watch/hear-events.ts';
 import type { WatchChain } from '../../../src/deals/watch/watch-sight.ts';
@@ -67,4 +68,11 @@ test('an end of waiting is an end, and no silence of a witness', async () => {
     },
   );
   await expect(ask(chain, stop.signal)).rejects.toThrow('stopped');
+});
+
+test('where the node keeps no events, those of a witness do; where none has any, that is said', async () => {
+  const keepsNone = () =>
+    Promise.reject(new RpcError('RPC_METHOD_NOT_FOUND', 'method not found', { method: 'GetActorEventsRaw' }));
+  expect(await ask(chainOf(keepsNone, keepsNone, () => Promise.resolve([event(1n, 5)])))).toHaveLength(1);
+  await expect(ask(chainOf(keepsNone, keepsNone, failing))).rejects.toThrow('method not found');
 });

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { expect, test } from 'vitest';
 import { findWatchStatus, watchNext } from '../../../src/deals/watch/watch.ts';
 import { ScriptedChain } from '../../support/scripted-chain.ts';
-import { activeDeal, watchFixture } from '../../support/watch-fixture.ts';
+import { activeDeal, publishedAboveFinality, watchFixture } from '../../support/watch-fixture.ts';
 
 test('a restart goes on from the cursors', async () => {
   const chain = new ScriptedChain();
@@ -45,6 +45,27 @@ test.each(FAULTS)('a node that answers %s changes nothing but the status', async
   chain.fault = well;
   await watched.grow(1);
   expect(deps.view.status.degraded).toBeUndefined();
+});
+
+test('that nothing happened is not believed of a node that fails in the same pass', async () => {
+  const { chain, watched: opened } = await publishedAboveFinality();
+  await using watched = opened;
+  const second = await watched.seed({ startEpoch: 40_000, piece: 2 });
+  chain.publish(second.onChain);
+  // What became final is read again, which fails; events are answered, with those of the second deal left out.
+  chain.finalized = chain.head - 5;
+  chain.fault = ({ id, method }, response) => {
+    if (method.endsWith('GetActorEventsRaw')) response.end(JSON.stringify({ jsonrpc: '2.0', id, result: null }));
+    else if (method.endsWith('StateMarketStorageDeal')) response.writeHead(500).end();
+    else return false;
+    return true;
+  };
+  await watched.grow(12);
+  expect(watched.deps.view.status.degraded).toBeDefined();
+  expect((await watched.deal(second.id)).state).toBe('accepted');
+  chain.fault = () => false;
+  await watched.grow(1);
+  expect((await watched.deal(second.id)).state).toBe('published');
 });
 
 test('a node that shows less than was seen is not read', async () => {
