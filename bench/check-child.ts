@@ -1,13 +1,9 @@
 // Answers checks out of a database that bench/check.ts has filled, and asks the bare query behind them, in one process of
 // its own: what both take of a CPU is measured under the same conditions.
-import { createServer } from '../src/api/server.ts';
-import { systemClock as clock } from '../src/clock.ts';
 import { connect } from '../src/db/connect.ts';
-import { createPieceTokens } from '../src/deals/send/piece-token.ts';
-import { createStatusReader, statusStatement } from '../src/deals/status/status-reader.ts';
-import { silentLog as log } from '../src/log.ts';
-import { openLocalStore } from '../src/storage/local-store.ts';
+import { statusStatement } from '../src/deals/status/status-reader.ts';
 import { rootOf } from './check-rows.ts';
+import { loneServer } from './lone-server.ts';
 
 /** What the parent asks for: so many lanes that ask for so many uploads at a time, for so long. */
 export interface BareOrder {
@@ -25,43 +21,20 @@ export interface BareReport {
 
 const [url = '', folder = '', size = ''] = process.argv.slice(2);
 const uploads = Number(size);
-const GIB = 2n ** 30n;
 const MAINNET_GENESIS = 1_598_306_400;
 
 const served = connect(url);
 // Of the bare query alone: as many connections as lanes.
 const bare = connect(url, { maxConnections: 16 });
-const store = await openLocalStore(folder);
-const pieceTokens = createPieceTokens('a secret of at least thirty-two characters');
-const refused = () => Promise.reject(new Error('only checks are answered here'));
-const server = createServer({
-  kysely: served.kysely,
-  statuses: createStatusReader(served),
-  store,
-  jobs: { send: refused },
-  clock,
-  log,
-  sealRules: {
-    pieceBytes: GIB,
-    minPieceBytes: GIB,
-    minFillBytes: GIB / 2n,
-    maxAgeMs: 1,
-    forceAgeMs: 1,
-    openAggregates: 1,
+const secret = 'a secret of at least thirty-two characters';
+const server = await loneServer(
+  { database: served, folder, secret },
+  {
+    tokens: [{ name: 'bench', role: 'upload', token: 'bench-token' }],
+    publicCheck: true,
+    dealNetwork: () => ({ genesisSeconds: MAINNET_GENESIS, addressLetter: 'f' }),
   },
-  tokens: [{ name: 'bench', role: 'upload', token: 'bench-token' }],
-  webhookSecret: () => '',
-  webhookRules: { allowPrivate: false },
-  publicCheck: true,
-  verifyPieceToken: (token) => pieceTokens.verify(token),
-  pieceTokens,
-  dealNetwork: () => ({ genesisSeconds: MAINNET_GENESIS, addressLetter: 'f' }),
-  readiness: {},
-  metrics: { contentType: 'text/plain', text: async () => '' },
-  receiveCar: refused,
-  sealAggregate: refused,
-  addProvider: refused,
-});
+);
 
 /** A row for each deal, as the query reads that one would write first. */
 const JOIN = `select u.*, p.seq, p.cut, p.selector, a.id as aggregate_id, a.state as aggregate_state, a.entry_count,
