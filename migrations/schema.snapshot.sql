@@ -342,12 +342,14 @@ create table policies (
   call_off_after_seconds integer not null default 21600,
   proposing boolean not null default true,
   offline boolean not null default false,
+  reads_per_second integer not null default 25,
   constraint policies_call_off_sane CHECK ((call_off_after_seconds >= 60)),
   constraint policies_duration_in_actor_limits CHECK (((duration_epochs >= 518400) AND (duration_epochs <= 3680640))),
   constraint policies_in_flight_sane CHECK ((max_in_flight_bytes > 0)),
   constraint policies_org_cap_sane CHECK ((max_per_org >= 1)),
   constraint policies_prices_not_negative CHECK (((max_price >= (0)::numeric) AND (max_verified_price >= (0)::numeric))),
   constraint policies_rate_sane CHECK ((max_proposals_per_hour >= 1)),
+  constraint policies_reads_sane CHECK (((reads_per_second >= 1) AND (reads_per_second <= 10000))),
   constraint policies_region_cap_sane CHECK ((max_per_region >= 1)),
   constraint policies_renewal_sane CHECK (((renew_before_epochs >= 0) AND (renew_before_epochs <= 518400))),
   constraint policies_replicas_sane CHECK (((replicas >= 1) AND (replicas <= 100))),
@@ -844,6 +846,8 @@ comment on column policies.max_in_flight_bytes is 'Padded bytes of proposals to 
 comment on column policies.call_off_after_seconds is 'A transfer that has not begun or does not move for so long is called off.';
 
 comment on column policies.proposing is 'False: nothing new is proposed; what is in flight goes on.';
+
+comment on column policies.reads_per_second is 'Live deals read by id from the chain each second, at most, in the daily comparison. A million deals a day are 11.6.';
 
 comment on table providers is 'Storage providers we may propose to. Written by operators and by resolving on chain; read by choosing; removed by state, not by delete. retry_at: not asked before.';
 

@@ -95,6 +95,7 @@ interface MarketAdd {
   amount: string;
   max: string;
   yes: boolean;
+  raiseFee: boolean;
   json: boolean;
 }
 
@@ -156,6 +157,6 @@ export async function addMarketBalance(io: Io, given: MarketAdd): Promise<number
       const question = `Move ${formatFil(amount)} FIL of ${addressOn(network, address)} (${formatFil(balance)} FIL) to its market balance on ${network}, for up to ${formatFil(maxFee)} FIL in fees?`;
       return given.yes ? Promise.resolve(true) : ask(io, question);
     };
-    return report(io, await topUpMarket(deps, { amount, confirm }, io.signal), given.json);
+    return report(io, await topUpMarket(deps, { amount, confirm, raiseFee: given.raiseFee }, io.signal), given.json);
   });
 }

@@ -9,7 +9,7 @@ import { jsonOption, parseCommand, positional, toJson, type Command } from './co
 import { addMarketBalance, addressOn, openConfiguredWallet, showBalance } from './wallet-market.ts';
 
 const usage =
-  'wallet new FILE [--bls] | wallet import FILE [--from EXPORT] | wallet address | wallet balance | wallet market-add AMOUNT [--max 10] [--yes]   [--json]';
+  'wallet new FILE [--bls] | wallet import FILE [--from EXPORT] | wallet address | wallet balance | wallet market-add AMOUNT [--max 10] [--yes] [--raise-fee]   [--json]';
 
 /** A Lotus export is below 500 characters. */
 const MAX_EXPORT_BYTES = 4_096;
@@ -79,6 +79,7 @@ const options = {
   from: { type: 'string' },
   max: { type: 'string', default: '10' },
   yes: { type: 'boolean', default: false },
+  'raise-fee': { type: 'boolean', default: false },
 } as const;
 
 export const wallet: Command = {
@@ -86,7 +87,7 @@ export const wallet: Command = {
   summary: 'make or import a wallet key, show its address and balances, add to its market balance',
   async run(args, io) {
     const { values, positionals } = parseCommand(args, usage, options);
-    const { json, bls, from, max, yes } = values;
+    const { json, bls, from, max, yes, 'raise-fee': raiseFee } = values;
     refuseKeys([...positionals, from]);
     const word = (at: number, name: string) => positional({ positionals, usage }, at, name);
     switch (word(0, 'new, import, address, balance or market-add')) {
@@ -105,7 +106,7 @@ export const wallet: Command = {
       case 'balance':
         return await showBalance(io, { json });
       case 'market-add':
-        return await addMarketBalance(io, { amount: word(1, 'AMOUNT'), max, yes, json });
+        return await addMarketBalance(io, { amount: word(1, 'AMOUNT'), max, yes, raiseFee, json });
       default:
         throw new BadInput('USAGE', `usage: lading ${usage}`);
     }

@@ -333,6 +333,10 @@ export interface Policies {
    * False: nothing new is proposed; what is in flight goes on.
    */
   proposing: Generated<boolean>;
+  /**
+   * Live deals read by id from the chain each second, at most, in the daily comparison. A million deals a day are 11.6.
+   */
+  reads_per_second: Generated<number>;
   renew_before_epochs: Generated<bigint>;
   replicas: number;
   start_delay_epochs: bigint;

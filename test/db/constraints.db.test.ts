@@ -174,6 +174,7 @@ const attempts: Attempt[] = [
   ['policies_rate_sane', 'policies', { max_proposals_per_hour: 0 }],
   ['policies_renewal_sane', 'policies', { renew_before_epochs: -1 }],
   ['policies_call_off_sane', 'policies', { call_off_after_seconds: 59 }],
+  ['policies_reads_sane', 'policies', { reads_per_second: 0 }],
   ['transfers_bytes_not_negative', 'transfers', { served_bytes: -1 }, [['deals', {}]]],
   ['audit_actor_given', 'audit', { actor: '' }],
   ...restorationAttempts,

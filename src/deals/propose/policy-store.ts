@@ -30,6 +30,7 @@ function toPolicy(row: Selectable<Policies>): Policy {
     callOffAfterSeconds: row.call_off_after_seconds,
     proposing: row.proposing,
     offline: row.offline,
+    readsPerSecond: row.reads_per_second,
   };
 }
 
@@ -59,6 +60,7 @@ export async function insertPolicy(
       call_off_after_seconds: terms.callOffAfterSeconds,
       proposing: terms.proposing,
       offline: terms.offline,
+      reads_per_second: terms.readsPerSecond,
       created_at: made.at,
       created_by: made.by,
     })

@@ -29,6 +29,8 @@ export interface PolicyTerms {
   proposing: boolean;
   /** Providers bring the bytes in by hand. */
   offline: boolean;
+  /** Live deals read by id from the chain each second, at most, in the daily comparison. */
+  readsPerSecond: number;
 }
 
 /** One version of the policy: never changed, only followed by the next. */
@@ -48,6 +50,8 @@ const MIN_CALL_OFF_SECONDS = 60;
 const MAX_CALL_OFF_SECONDS = 30 * 86_400;
 /** What an integer column holds; a rate beyond it is none. */
 const MAX_INTEGER = 2 ** 31 - 1;
+/** Far above what any node answers (the same bound as policies_reads_sane). */
+const MAX_READS_PER_SECOND = 10_000;
 /** A list longer than this is a policy of allowing the others. */
 const MAX_LISTED_PROVIDERS = 1_000;
 /** numeric(40, 0) holds no more digits. */
@@ -80,6 +84,7 @@ const fields: Record<string, Field> = {
   },
   proposing: { key: 'proposing', parse: yesOrNo },
   offline: { key: 'offline', parse: yesOrNo },
+  reads_per_second: { key: 'readsPerSecond', parse: (text) => wholeBetween(text, 1, MAX_READS_PER_SECOND) },
 };
 
 const NONE = 'none';

@@ -3,6 +3,7 @@ import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import type { Jobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
+import { EPOCH_SECONDS } from '../../filecoin/networks.ts';
 import { moveDeal } from '../move-deal.ts';
 import { noteFailure } from '../providers/provider-store.ts';
 import { backOffMs, PROVIDER_BACK_OFF } from './back-off.ts';
@@ -27,6 +28,8 @@ interface Stalled {
   provider: string;
   failures: number;
   begun: boolean;
+  /** It moves, but at its pace it ends after the deal's start. */
+  tooSlow: boolean;
   waitSeconds: number;
 }
 
@@ -41,24 +44,36 @@ const everHeld = sql<boolean>`exists (
     or (o.id <> d.id and o.state in ('signed', 'sent', 'accepted'))
   ))`;
 
-/** Accepted deals whose transfer stands still for as long as the policy in force allows, unless they cannot be called off. */
+const limit = sql<number>`(select call_off_after_seconds from policies order by version desc limit 1)`;
+
+/**
+ * A transfer that was watched for as long as the policy allows, and whose rest takes longer at its pace than there is time
+ * until the deal's start: the provider could only publish too late. Bytes that were sent twice count as two.
+ */
+function isTooSlow(now: Date) {
+  return sql<boolean>`coalesce(t.begun_at + ${limit} * interval '1 second' <= ${now}::timestamptz and (
+    select (${now}::timestamptz - t.begun_at) * ((a.car_bytes - t.served_bytes)::float8 / nullif(t.served_bytes, 0))
+      > (d.start_epoch - f.epoch) * ${EPOCH_SECONDS} * interval '1 second' - (${now}::timestamptz - f.as_of)
+    from chain_freshness f), false)`;
+}
+
+/**
+ * Accepted deals whose transfer stands still for as long as the policy in force allows, or is too slow, unless they cannot
+ * be called off.
+ */
 function stalledQuery(db: Kysely<DB>, now: Date, options: { anyWait?: boolean } = {}) {
-  const limit = sql<number>`(select call_off_after_seconds from policies order by version desc limit 1)`;
+  const isStill = sql<boolean>`greatest(d.changed_at, t.moved_at) + ${limit} * interval '1 second' <= ${now}::timestamptz`;
   return db
     .selectFrom('deals as d')
     .innerJoin('aggregates as a', 'a.id', 'd.aggregate_id')
     .innerJoin('providers as p', 'p.id', 'd.provider_id')
     .leftJoin('transfers as t', 't.deal_id', 'd.id')
     .select(['d.id', 'd.aggregate_id', 'd.provider_id', 'p.failures', limit.as('wait_seconds')])
-    .select(sql<boolean>`t.deal_id is not null`.as('begun'))
+    .select([sql<boolean>`t.deal_id is not null`.as('begun'), sql<boolean>`not ${isStill}`.as('moves')])
     .where('d.state', '=', 'accepted')
     .where('d.offline', '=', false)
     .where('d.called_off_at', 'is', null)
-    .$if(options.anyWait !== true, (query) =>
-      query.where(
-        sql<boolean>`greatest(d.changed_at, t.moved_at) + ${limit} * interval '1 second' <= ${now}::timestamptz`,
-      ),
-    )
+    .$if(options.anyWait !== true, (query) => query.where((eb) => eb.or([isStill, isTooSlow(now)])))
     .where((eb) => eb.not(everHeld));
 }
 
@@ -71,11 +86,16 @@ function toStalled(row: Row): Stalled {
     provider: row.provider_id,
     failures: row.failures,
     begun: row.begun,
+    tooSlow: row.moves,
     waitSeconds: row.wait_seconds,
   };
 }
 
-function reasonOf({ begun, waitSeconds }: Stalled): { code: string; text: string } {
+function reasonOf({ begun, tooSlow, waitSeconds }: Stalled): { code: string; text: string } {
+  if (tooSlow) {
+    const text = 'its transfer is so slow that it would end after the start of the deal, so it was called off';
+    return { code: 'transfer_too_slow', text };
+  }
   const what = begun ? 'its transfer has not moved' : 'its provider has not begun to fetch the piece';
   return { code: 'transfer_stalled', text: `${what} for ${waitSeconds} s, so it was called off` };
 }
@@ -117,7 +137,7 @@ export async function callOff(
 }
 
 /**
- * Calls off every accepted deal whose transfer was never begun or stands still: its piece token stops working, and its
+ * Calls off every accepted deal whose transfer was never begun, stands still, or cannot end in time: its piece token stops working, and its
  * slot is free for another provider, in one transaction. What it reserved stays reserved until its start is final. True:
  * there may be more.
  */

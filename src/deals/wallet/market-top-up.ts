@@ -15,7 +15,8 @@ import {
 } from '../../filecoin/messages.ts';
 import { verifySignature } from '../../filecoin/signature.ts';
 import { formatFil } from '../../filecoin/units.ts';
-import type { TopUpRecord } from './top-up-record.ts';
+import { raiseGas } from './raise-gas.ts';
+import type { TopUpMessages, TopUpRecord } from './top-up-record.ts';
 import type { Wallet } from './wallet.ts';
 
 export interface TopUpDeps {
@@ -33,6 +34,8 @@ export interface TopUp {
   amount: bigint;
   /** Asked before anything is signed. */
   confirm(facts: { address: string; balance: bigint; maxFee: bigint }): Promise<boolean>;
+  /** Of one that is under way and not executed: it is sent once more with a higher fee. */
+  raiseFee?: boolean;
 }
 
 export interface TopUpEnd {
@@ -50,28 +53,39 @@ const MAX_LOOKS = 180;
 
 const cidOf = (signed: SignedMessage) => signedMessageCid(signed).toString();
 
-async function compose({ rpc, wallet }: TopUpDeps, amount: bigint, signal: AbortSignal): Promise<SignedMessage> {
+/** Only what is zero is filled in by a node. */
+const UNPRICED = { gasLimit: 0, gasFeeCap: 0n, gasPremium: 0n };
+
+async function compose(deps: TopUpDeps, amount: bigint, signal: AbortSignal): Promise<SignedMessage> {
+  const { rpc, wallet } = deps;
   const from = parseAddress(await wallet.address());
   const unpriced: Message = {
     to: MARKET_ACTOR,
     from,
     nonce: await readNonce(rpc, from, signal),
     value: amount,
-    gasLimit: 0,
-    gasFeeCap: 0n,
-    gasPremium: 0n,
+    ...UNPRICED,
     method: METHOD_ADD_BALANCE,
     params: addBalanceParams(from),
   };
   // Of the node's answer only the gas is taken: what is signed is ours.
-  const message = { ...unpriced, ...(await estimateGas(rpc, { message: unpriced, maxFee: MAX_FEE }, signal)) };
+  return await sign(deps, { ...unpriced, ...(await estimateGas(rpc, { message: unpriced, maxFee: MAX_FEE }, signal)) });
+}
+
+/** The same message, with a premium for which nodes put it in the place of the one before. */
+async function composeRaised(deps: TopUpDeps, { message }: SignedMessage, signal: AbortSignal): Promise<SignedMessage> {
+  const asked = await estimateGas(deps.rpc, { message: { ...message, ...UNPRICED }, maxFee: MAX_FEE }, signal);
+  return await sign(deps, { ...message, ...raiseGas(message, asked) });
+}
+
+async function sign({ wallet }: TopUpDeps, message: Message): Promise<SignedMessage> {
   const fee = BigInt(message.gasLimit) * message.gasFeeCap;
   if (fee > MAX_FEE) {
     const told = `the node wants up to ${formatFil(fee)} FIL in fees, more than ${formatFil(MAX_FEE)} FIL`;
-    throw new LadingError('TOP_UP_FEE', `${told}: nothing was sent; try again later`, { retry: 'later' });
+    throw new LadingError('TOP_UP_FEE', `${told}: nothing was sent now; try again later`, { retry: 'later' });
   }
   const signature = await wallet.sign(messageSigningBytes(message));
-  if (!verifySignature(signature, messageSigningBytes(message), from))
+  if (!verifySignature(signature, messageSigningBytes(message), message.from))
     throw new LadingError('WALLET_SIGNATURE_WRONG', 'the wallet signed as another address: nothing was sent');
   return { message, signature };
 }
@@ -111,7 +125,7 @@ async function push(
 async function pushNew(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<void> {
   const cause = await push(deps, signed, signal);
   if (cause === undefined) return;
-  await deps.record.forget(signed);
+  await deps.record.forget([signed]);
   throw new LadingError('TOP_UP_REFUSED', `the node refused the message, and nothing was added: ${cause.why}`, {
     cause,
   });
@@ -129,9 +143,18 @@ async function pushAgain(deps: TopUpDeps, signed: SignedMessage, signal: AbortSi
 /** A node's words for a nonce that something else took. */
 const OUSTED = /not a valid replacement|equal nonce/i;
 
-async function look(
+/** Any of them: a node tells of the one that was executed when asked for another that it knows, and only then. */
+async function look(deps: TopUpDeps, messages: TopUpMessages, signal: AbortSignal): Promise<FoundMessage | undefined> {
+  for (const signed of messages.toReversed()) {
+    const found = await lookFor(deps, { signed, messages }, signal);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function lookFor(
   { rpc, record }: TopUpDeps,
-  signed: SignedMessage,
+  { signed, messages }: { signed: SignedMessage; messages: TopUpMessages },
   signal: AbortSignal,
 ): Promise<FoundMessage | undefined> {
   const cid = cidOf(signed);
@@ -139,7 +162,7 @@ async function look(
     return await searchMessage(rpc, cid, signal);
   } catch (error) {
     if (isNodeError(error, OUSTED)) {
-      await record.forget(signed);
+      await record.forget(messages);
       throw new LadingError('TOP_UP_REPLACED', `another message took the nonce of ${cid}: nothing was added by it`, {
         cause: error,
       });
@@ -151,12 +174,11 @@ async function look(
 }
 
 /** What became of it: executed, or why not. It stays on record until one of these is known. */
-async function settle(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<FoundMessage> {
-  const cid = cidOf(signed);
+async function settle(deps: TopUpDeps, messages: TopUpMessages, signal: AbortSignal): Promise<FoundMessage> {
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
-    const found = await look(deps, signed, signal);
+    const found = await look(deps, messages, signal);
     if (found !== undefined) {
-      await deps.record.forget(signed);
+      await deps.record.forget(messages);
       if (found.exitCode === 0) return found;
       throw new LadingError(
         'TOP_UP_FAILED',
@@ -168,17 +190,35 @@ async function settle(deps: TopUpDeps, signed: SignedMessage, signal: AbortSigna
   }
   throw new LadingError(
     'TOP_UP_WAITING',
-    `${cid} was sent and is not executed yet: run the same command again, which goes on waiting for it`,
+    `${cidOf(newestOf(messages))} was sent and is not executed yet: run the same command again, which goes on waiting for it, or with --raise-fee`,
     { retry: 'later' },
   );
 }
 
+function newestOf(messages: TopUpMessages): SignedMessage {
+  return messages.at(-1) ?? messages[0];
+}
+
 /** Looks first, so that what was executed meanwhile is not sent once more. */
-async function goOn(deps: TopUpDeps, signed: SignedMessage, signal: AbortSignal): Promise<FoundMessage> {
-  const cid = cidOf(signed);
-  deps.say(`a top-up of ${formatFil(signed.message.value)} FIL is under way (${cid}): going on with it`);
-  if ((await look(deps, signed, signal)) === undefined) await pushAgain(deps, signed, signal);
-  return await settle(deps, signed, signal);
+async function goOn(
+  deps: TopUpDeps,
+  { messages, raiseFee }: { messages: TopUpMessages; raiseFee: boolean },
+  signal: AbortSignal,
+): Promise<FoundMessage> {
+  const { message } = messages[0];
+  deps.say(`a top-up of ${formatFil(message.value)} FIL is under way (${cidOf(messages[0])}): going on with it`);
+  if ((await look(deps, messages, signal)) !== undefined) return await settle(deps, messages, signal);
+  const sent = raiseFee ? await raise(deps, messages, signal) : messages;
+  await pushAgain(deps, newestOf(sent), signal);
+  return await settle(deps, sent, signal);
+}
+
+/** On record before it is sent, beside those before it: any of them may be the one that is executed. */
+async function raise(deps: TopUpDeps, messages: TopUpMessages, signal: AbortSignal): Promise<TopUpMessages> {
+  const raised = await composeRaised(deps, newestOf(messages), signal);
+  const { nonce, gasFeeCap, gasPremium } = raised.message;
+  deps.say(`sending ${cidOf(raised)} in its place (nonce ${nonce}, premium ${gasPremium}, at most ${gasFeeCap} a gas)`);
+  return await deps.record.add(messages, raised);
 }
 
 async function begin(
@@ -212,12 +252,12 @@ async function begin(
 export async function topUpMarket(deps: TopUpDeps, topUp: TopUp, signal: AbortSignal): Promise<TopUpEnd> {
   const earlier = await deps.record.find();
   if (earlier !== undefined) {
-    const { height } = await goOn(deps, earlier, signal);
-    const { value: amount } = earlier.message;
-    return { kind: amount === topUp.amount ? 'added' : 'earlier', amount, message: cidOf(earlier), height };
+    const { height, message } = await goOn(deps, { messages: earlier, raiseFee: topUp.raiseFee ?? false }, signal);
+    const { value: amount } = earlier[0].message;
+    return { kind: amount === topUp.amount ? 'added' : 'earlier', amount, message, height };
   }
   const signed = await begin(deps, topUp, signal);
   if (signed === undefined) return { kind: 'declined', amount: topUp.amount };
-  const { height } = await settle(deps, signed, signal);
-  return { kind: 'added', amount: topUp.amount, message: cidOf(signed), height };
+  const { height, message } = await settle(deps, [signed], signal);
+  return { kind: 'added', amount: topUp.amount, message, height };
 }

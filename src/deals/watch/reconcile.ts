@@ -1,4 +1,5 @@
 import { EPOCHS_PER_DAY } from '../../filecoin/limits.ts';
+import { findPolicy } from '../propose/policy-store.ts';
 import { deleteCursor, listCursors, saveCursor, type Cursor } from './chain-cursor-store.ts';
 import { clearDifferences, insertDifferences, type Difference } from './difference-store.ts';
 import { decideAll } from './decide.ts';
@@ -9,8 +10,6 @@ import { listLiveOnChain, type DealRecord } from './watch-store.ts';
 
 /** One commit's worth of deals read by id. */
 const BATCH = 100;
-/** A million deals a day is 11.6 a second; a near node answers hundreds. */
-const DEFAULT_PER_SECOND = 25;
 /** After a pause, or at the first pass, no more than this is made up for. */
 const MAX_CREDIT_SECONDS = 60;
 /** Before the first deals are read a moment of credit must have come together: devnets look several times a second. */
@@ -33,9 +32,9 @@ function earn(credit: Credit, now: Date, perSecond: number): void {
 }
 
 /**
- * Once a day reads every live deal by its id, some at a time and no faster than the rate, going on where it was after
- * any stop. It should find nothing: a difference is written down, and logged as an error. Where nodes have no events it
- * is how ends are seen, and goes on without a pause. Answers how many deals changed.
+ * Once a day reads every live deal by its id, some at a time and no faster than the policy lets it, going on where it
+ * was after any stop. It should find nothing: a difference is written down, and logged as an error. Where nodes have no
+ * events it is how ends are seen, and goes on without a pause. Answers how many deals changed.
  */
 export async function reconcile(
   deps: WatchDeps,
@@ -44,9 +43,9 @@ export async function reconcile(
 ): Promise<number> {
   const cursors = await listCursors(deps.db);
   const { height: epoch, key } = sight.tipset;
-  earn(credit, deps.clock.now(), deps.reconcilePerSecond ?? DEFAULT_PER_SECOND);
   const isDue = !hasEvents || cursors.round === undefined || epoch >= cursors.round.height + EPOCHS_PER_DAY;
   if (cursors.reconciled === undefined && !isDue) return 0;
+  earn(credit, deps.clock.now(), deps.reconcilePerSecond ?? (await findPolicy(deps.db)).readsPerSecond);
   let after = cursors.reconciled === undefined ? -1n : BigInt(cursors.reconciled.height);
   let changes = 0;
   if (cursors.reconciled === undefined) {

@@ -51,7 +51,7 @@ export interface WatchDeps {
   view: WatchView;
   /** Undefined: heights are not judged by the clock. */
   chainTime?: ChainTime | undefined;
-  /** Deals read again a second, at most, by the daily reading of all live deals. */
+  /** Deals read again a second, at most, by the daily reading of all live deals; undefined: as the policy says. */
   reconcilePerSecond?: number;
 }
 

@@ -19,6 +19,7 @@ export const anyTerms: PolicyTerms = {
   callOffAfterSeconds: 21_600,
   proposing: true,
   offline: false,
+  readsPerSecond: 25,
 };
 
 export const anyPolicy: Policy = { ...anyTerms, version: 2 };

@@ -21,7 +21,7 @@ describe('changePolicy', () => {
     const text =
       'replicas=2 verified=false max_price=0 max_verified_price=1 duration=600000 start_delay=48h fast_retrieval=false ' +
       'max_per_org=1 max_per_region=2 allow_providers=t01001,f01000,f01000 deny_providers=f02 max_in_flight=1TiB ' +
-      'max_proposals_per_hour=10 renew_before=30d call_off_after=90m proposing=false offline=true';
+      'max_proposals_per_hour=10 renew_before=30d call_off_after=90m proposing=false offline=true reads_per_second=100';
     const other = changePolicy(terms, text.split(' '));
     expect(other).toMatchObject({
       maxPerOrg: 1,
@@ -34,6 +34,7 @@ describe('changePolicy', () => {
       callOffAfterSeconds: 5_400,
       proposing: false,
       offline: true,
+      readsPerSecond: 100,
     });
     for (const [name, value] of Object.entries(terms)) {
       if (value !== undefined) expect([name, other[name as keyof PolicyTerms]]).not.toEqual([name, value]);
@@ -64,6 +65,7 @@ describe('changePolicy', () => {
     ['max_proposals_per_hour=-1', /whole number/],
     ['renew_before=181d', /0 to 518400/],
     ['call_off_after=59s', /60 to/],
+    ['reads_per_second=0', /1 to 10000/],
     ['proposing=1', /true or false/],
     ['colour=red', /'colour=red' is not one of replicas=…/],
     ['replicas', /is not one of/],

@@ -64,6 +64,28 @@ describe('calling a transfer off', () => {
     expect((await now()).reason_text).toContain('has not moved for 21600 s');
   });
 
+  it('ends a trickle that would go on beyond the start of the deal, and none that would not', async () => {
+    const aDay = 2_880n;
+    const epoch = (await now()).start_epoch - aDay;
+    const freshness = { epoch, as_of: clock.clock.now(), looked_at: clock.clock.now() };
+    await watched.kysely.deleteFrom('chain_freshness').execute();
+    await watched.kysely.insertInto('chain_freshness').values(freshness).execute();
+    await serve(0);
+    // A third of a day later a third of the bytes are gone: just fast enough.
+    const fast = Math.ceil((2 * SERVED_RANGE_BYTES + 1) * 0.34);
+    await noteServed(watched.kysely, deal.id, fast, clock.clock.now());
+    clock.advance(8 * HOUR);
+    await noteServed(watched.kysely, deal.id, 0, clock.clock.now());
+    expect(await callOff(deps, deal.id)).toBe(false);
+    await watched.kysely
+      .updateTable('transfers')
+      .set({ served_bytes: BigInt(Math.floor(fast * 0.9)) })
+      .where('deal_id', '=', deal.id)
+      .execute();
+    await callOffStalled(deps);
+    expect(await now()).toMatchObject({ state: 'abandoned', reason_code: 'transfer_too_slow' });
+  });
+
   it('shuts the token, frees the slot, and keeps what was reserved until the start is final', async () => {
     const before = await sumReserved(watched.kysely, (await now()).client, 1);
     expect(await findFetchablePiece(watched.kysely, deal.id)).toBeDefined();

@@ -9,6 +9,7 @@ import { openTopUpRecord } from '../../../src/deals/wallet/top-up-record.ts';
 import type { Wallet } from '../../../src/deals/wallet/wallet.ts';
 import { createDevnetChain, type DevnetChain } from '../../../src/devnet/devnet-chain.ts';
 import { formatAddress } from '../../../src/filecoin/address.ts';
+import { signedMessageCid } from '../../../src/filecoin/messages.ts';
 import { keyAddress, signWithKey, type LotusKey } from '../../../src/filecoin/lotus-key.ts';
 import { blsClient, blsKey, client, FIL, PROVIDER, secpKey } from '../../devnet/ledger/chain-fixture.ts';
 
@@ -167,10 +168,10 @@ it('leaves the record of a later one alone, when another command waited for the 
   const first = await record.find();
   if (first === undefined) throw new Error('nothing is on record');
   await record.forget(first);
-  const later = { ...first, message: { ...first.message, nonce: 1 } };
+  const later = { ...first[0], message: { ...first[0].message, nonce: 1 } };
   await record.keep(later);
   await record.forget(first);
-  expect(await record.find()).toEqual(later);
+  expect(await record.find()).toEqual([later]);
 });
 
 describe('nothing is sent', () => {
@@ -234,6 +235,52 @@ it('gives up waiting in the end, and goes on the next time', async () => {
   await expect(topUpMarket(still, yes, signal)).rejects.toThrow(fault('TOP_UP_WAITING', /run the same command again/));
   expect(await topUpMarket(deps, yes, signal)).toMatchObject({ kind: 'added' });
   expect(escrowOf(secpKey)).toBe(5n * FIL);
+});
+
+describe('a fee that was too low', () => {
+  const waitInVain = async () => {
+    const { deps } = depsFor(secpKey);
+    const still = { ...deps, sleep: () => Promise.resolve() };
+    await expect(topUpMarket(still, yes, signal)).rejects.toThrow(fault('TOP_UP_WAITING', /--raise-fee/));
+    const found = await deps.record.find();
+    if (found === undefined) throw new Error('nothing is on record');
+    return signedMessageCid(found[0]).toString();
+  };
+
+  it('is raised, and the amount is added once', async () => {
+    const first = await waitInVain();
+    const { deps, lines } = depsFor(secpKey);
+    const end = await topUpMarket(deps, { ...yes, raiseFee: true }, signal);
+    expect(end).toMatchObject({ kind: 'added', amount: 5n * FIL, message: expect.stringMatching(/^bafy2bzace/) });
+    expect(end.message).not.toBe(first);
+    // The devnet's gas estimation asks for 99,820; Lotus takes a replacement from a quarter more on.
+    expect(lines.join()).toMatch(/nonce 0, premium 124776/);
+    expect(escrowOf(secpKey)).toBe(5n * FIL);
+    expect(await onRecord()).toEqual([]);
+  });
+
+  it.each([0, 1, 2, 3, 4, 5])('is raised once, when that is killed at call %i', async (at) => {
+    await waitInVain();
+    const dying = depsFor(secpKey, dyingPool(at, 'after')).deps;
+    const raised = { ...yes, raiseFee: true };
+    await topUpMarket({ ...dying, sleep: () => Promise.resolve() }, raised, signal).catch(() => undefined);
+    expect(await topUpMarket(depsFor(secpKey).deps, raised, signal)).toMatchObject({ kind: 'added', amount: 5n * FIL });
+    expect(escrowOf(secpKey)).toBe(5n * FIL);
+    expect(await onRecord()).toEqual([]);
+  });
+
+  it('counts the first one when that is executed after all', async () => {
+    const first = await waitInVain();
+    const { deps } = depsFor(secpKey);
+    // It was never pushed: the one before it is taken into a block.
+    const mute = {
+      ...pool,
+      write: () => Promise.reject(new RpcError('RPC_WRITE_UNKNOWN', 'lost', { method: 'MpoolPush', retry: 'never' })),
+    };
+    const end = await topUpMarket({ ...deps, rpc: mute }, { ...yes, raiseFee: true }, signal);
+    expect(end).toMatchObject({ kind: 'added', message: first });
+    expect(escrowOf(secpKey)).toBe(5n * FIL);
+  });
 });
 
 describe('when the chain says something else of it', () => {

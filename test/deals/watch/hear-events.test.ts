@@ -76,3 +76,23 @@ test('where the node keeps no events, those of a witness do; where none has any,
   expect(await ask(chainOf(keepsNone, keepsNone, () => Promise.resolve([event(1n, 5)])))).toHaveLength(1);
   await expect(ask(chainOf(keepsNone, keepsNone, failing))).rejects.toThrow('method not found');
 });
+
+test('silence is heard three times from all before it is believed; an answer that was lost comes with the next', async () => {
+  let asked = 0;
+  const chain = chainOf(
+    () => {
+      asked += 1;
+      return Promise.resolve(asked < 3 ? [] : [event(1n, 5)]);
+    },
+    () => Promise.resolve([]),
+  );
+  expect(await ask(chain)).toHaveLength(1);
+  expect(asked).toBe(3);
+  let silent = 0;
+  const nothing = () => {
+    silent += 1;
+    return Promise.resolve([]);
+  };
+  expect(await ask(chainOf(nothing, nothing))).toEqual([]);
+  expect(silent).toBe(6);
+});
