@@ -19,7 +19,7 @@ export function rootOf(n: number): string {
 const rootSql = sql`'bafkreia' || translate(md5(n::text), '0189', 'ghij') || left(translate(md5('x' || n), '0189', 'ghij'), 18) || 'a'`;
 
 /** Indexes are built after their rows: one sort in place of as many searches as rows. */
-async function withoutIndexes(db: Kysely<DB>, table: string, fill: () => Promise<unknown>): Promise<void> {
+export async function withoutIndexes(db: Kysely<DB>, table: string, fill: () => Promise<unknown>): Promise<void> {
   const { rows: constraints } = await sql<{ name: string; definition: string }>`
     select conname as name, pg_get_constraintdef(oid) as definition from pg_constraint
     where conrelid = ${table}::regclass and contype in ('u', 'p') and conname not like '%_pkey'`.execute(db);

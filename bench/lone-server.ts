@@ -4,6 +4,7 @@ import type { Database } from '../src/db/connect.ts';
 import { createPieceTokens } from '../src/deals/send/piece-token.ts';
 import { createStatusReader } from '../src/deals/status/status-reader.ts';
 import { silentLog as log } from '../src/log.ts';
+import { createFetcher } from '../src/outgoing/fetcher.ts';
 import { openLocalStore } from '../src/storage/local-store.ts';
 
 const GIB = 2n ** 30n;
@@ -38,6 +39,7 @@ export async function loneServer({ database, folder, secret }: Place, own: Parti
     tokens: [],
     webhookSecret: () => '',
     webhookRules: { allowPrivate: false },
+    pullSources: { fetcher: createFetcher({ allowPrivate: false }), s3Places: [] },
     publicCheck: false,
     verifyPieceToken: (token) => pieceTokens.verify(token),
     pieceTokens,

@@ -5,7 +5,9 @@ import { benchCommp } from './commp.ts';
 import { benchEvents } from './events.ts';
 import { benchHistory } from './history.ts';
 import { benchHugeDag } from './huge-dag.ts';
+import { benchOps } from './ops.ts';
 import { benchPiece } from './piece.ts';
+import { benchPins } from './pins.ts';
 import { benchProposals } from './proposals.ts';
 import { benchReceive } from './receive.ts';
 import { benchSeal } from './seal.ts';
@@ -24,7 +26,9 @@ const benches = new Map<string, Bench>([
   ['events', benchEvents],
   ['history', benchHistory],
   ['huge-dag', benchHugeDag],
+  ['ops', benchOps],
   ['piece', benchPiece],
+  ['pins', benchPins],
   ['proposals', benchProposals],
   ['receive', benchReceive],
   ['seal', benchSeal],

@@ -18,6 +18,7 @@ import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { installJobs, startJobs } from '../src/jobs.ts';
 import { silentLog as log } from '../src/log.ts';
+import { createFetcher } from '../src/outgoing/fetcher.ts';
 import { startService } from '../src/service.ts';
 import { openLocalStore } from '../src/storage/local-store.ts';
 import type { ObjectStore } from '../src/storage/store.ts';
@@ -78,6 +79,7 @@ async function serve(database: Database, receive: ReceiveDeps) {
     tokens: [{ name: 'bench', role: 'upload', token: TOKEN }],
     webhookSecret: () => '',
     webhookRules: { allowPrivate: false },
+    pullSources: { fetcher: createFetcher({ allowPrivate: false }), s3Places: [] },
     publicCheck: false,
     verifyPieceToken: () => undefined,
     pieceTokens: createPieceTokens(randomBytes(32).toString('hex')),

@@ -5,6 +5,7 @@ import { root } from './node24.js';
 
 const checks = {
   types: ['typescript/bin/tsc', ['--noEmit']],
+  'types of the dashboard': ['typescript/bin/tsc', ['--noEmit', '-p', 'src/dashboard/page']],
   lint: ['oxlint/bin/oxlint', ['--type-aware', '--deny-warnings', '--quiet']],
   format: ['@biomejs/biome/bin/biome', ['format']],
   'dead code': ['knip/bin/knip.js', []],

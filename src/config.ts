@@ -6,7 +6,8 @@ import { pieceCapacity } from './filecoin/piece.ts';
 import { formatBytes, parseBytes, parseDurationMs } from './filecoin/units.ts';
 import { LadingError } from './errors.ts';
 import type { LogLevel } from './log.ts';
-import { parseS3Url } from './storage/s3-url.ts';
+import { isNetwork } from './public-address.ts';
+import { parseS3Url, type S3Place } from './storage/s3-url.ts';
 import { readAccessSettings, type AccessSettings } from './access-settings.ts';
 
 const roles = ['api', 'aggregate', 'deals', 'watch'] as const;
@@ -59,10 +60,16 @@ export interface Config extends AccessSettings {
   uploadTimeoutMs: number;
   lookbackEpochs: number;
   publicCheck: boolean;
+  /** Trustless gateways and a Kubo node to fetch from what is pinned by CID. */
+  ipfsSources: { gatewayUrls: string[]; kuboUrl: string | undefined };
   /** Where webhooks may go, and how long a call that fails is tried again. */
   webhooks: { allowPrivate: boolean; retryForMs: number };
+  /** Where uploads by URL, and blocks from origins of pins, may come from besides the public internet, and buckets that our own credentials read. */
+  pulls: { allowPrivate: boolean; networks: string[]; s3Places: S3Place[] };
   /** Whether providers may be dialed at addresses that are not of the public internet; on a devnet they always may. */
   allowPrivateProviders: boolean;
+  /** Where uploads are pinned; undefined: the service itself is the pin. */
+  ipfsCluster: { url: string; token: string | undefined } | undefined;
   /** Bytes of pieces served in a second, all connections together; undefined: no cap. */
   pieceRate: number | undefined;
   logLevel: LogLevel;
@@ -171,6 +178,38 @@ function parseEndpoints(reader: EnvReader): RpcEndpoint[] {
     const token = tokens[at]?.trim();
     return token ? { url, token } : { url };
   });
+}
+
+/** Where blocks come from that are pinned by CID. */
+function readIpfsSources(reader: EnvReader): Config['ipfsSources'] {
+  const parseUrls = (text: string) => text.split(',').map((url) => parseHttpUrl(url.trim()));
+  return {
+    gatewayUrls: reader.read('IPFS_GATEWAY_URL', [] as string[], parseUrls),
+    kuboUrl: reader.read('IPFS_KUBO_URL', undefined as string | undefined, parseHttpUrl),
+  };
+}
+
+function readIpfsCluster(reader: EnvReader): Config['ipfsCluster'] {
+  const url = reader.read('IPFS_CLUSTER_URL', undefined as string | undefined, parseHttpUrl);
+  const token = reader.text('IPFS_CLUSTER_TOKEN');
+  if (token !== undefined && reader.text('IPFS_CLUSTER_URL') === undefined) {
+    reader.faults.push('IPFS_CLUSTER_TOKEN: set without IPFS_CLUSTER_URL, so that nobody would be sent it');
+  }
+  return url === undefined ? undefined : { url, token };
+}
+
+/** `LADING_PULL_ALLOW=10.0.0.0/8,192.168.7.1/32`, or `all`. */
+function readPulls(reader: EnvReader): Config['pulls'] {
+  const allowed = reader.read('LADING_PULL_ALLOW', [] as string[], (text) => {
+    const networks = text.split(',').map((one) => one.trim());
+    const bad = networks.find((one) => one !== 'all' && !isNetwork(one));
+    if (bad !== undefined) throw new Error(`'${bad}' is neither a network such as 10.0.0.0/8 nor all`);
+    return networks;
+  });
+  const s3Places = reader.read('LADING_PULL_S3', [] as S3Place[], (text) =>
+    text.split(',').map((url) => parseS3Url(url.trim())),
+  );
+  return { allowPrivate: allowed.includes('all'), networks: allowed.filter((one) => one !== 'all'), s3Places };
 }
 
 function parsePieceBytes(text: string): bigint {
@@ -286,7 +325,10 @@ export function readConfig(env: Env, purpose: 'serve' | 'tool' = 'serve'): Confi
       allowPrivate: reader.read('LADING_WEBHOOK_ALLOW_PRIVATE', false, parseYes),
       retryForMs: reader.read('LADING_WEBHOOK_RETRY_FOR', 3 * 86_400_000, parseDurationMs),
     },
+    pulls: readPulls(reader),
     allowPrivateProviders: reader.read('LADING_PROVIDER_ALLOW_PRIVATE', false, parseYes),
+    ipfsCluster: readIpfsCluster(reader),
+    ipfsSources: readIpfsSources(reader),
     pieceRate: reader.read('PIECE_RATE', undefined as number | undefined, parsePieceRate),
     logLevel: reader.read<LogLevel>('LOG_LEVEL', 'info', parseOneOf(LOG_LEVELS)),
   };

@@ -10,9 +10,11 @@ import { lastEpochBy } from './filecoin/epoch.ts';
 import { networks } from './filecoin/networks.ts';
 import { startJobs, type JobEngine } from './jobs.ts';
 import type { Log } from './log.ts';
+import { countStore } from './metrics/count-store.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { openNetwork, type OwnNetwork } from './network.ts';
 import { openDatabase, type OpenDatabase } from './open-database.ts';
+import { pinTimes, type PinTimes } from './pins/decide-pin.ts';
 import { openStore } from './storage/open-store.ts';
 import type { ServiceStore } from './storage/store.ts';
 import { sweepStaging } from './sweep-staging.ts';
@@ -24,6 +26,8 @@ export interface ServiceOptions {
   signal: AbortSignal;
   clock?: Clock;
   random?: () => number;
+  /** When pins are looked at, and when an error is a failure. */
+  pinTimes?: PinTimes;
 }
 
 /** What every role stands on. */
@@ -42,6 +46,9 @@ export interface Foundation {
   rpcHealth: (() => EndpointHealth[]) | undefined;
   metrics: Metrics;
   pieceTokens: PieceTokens;
+  pinTimes: PinTimes;
+  /** Key of the dashboard's sessions. */
+  sessionSecret: string;
   /** Signs the calls of this webhook. */
   webhookSecret(webhookId: string): string;
 }
@@ -77,7 +84,7 @@ export async function openFoundation(
   const metrics = createMetrics();
   const database = stack.use(await openDatabase(config, { log, signal }));
   const network = await openNetwork(database.kysely, config.network);
-  const store = await openStore(config.storeUrl);
+  const store = countStore(await openStore(config.storeUrl), metrics.counters);
   stack.defer(() => store.close());
   // Only a folder next to our own database is surely ours alone; a bucket may have other users, so there age decides.
   if (database.soleOwner && config.storeUrl.startsWith('file:')) await sweepStaging({ store, log }, 0);
@@ -93,5 +100,11 @@ export async function openFoundation(
   const chain = rpc && createChainPool(rpc);
   const rpcHealth = rpc && (() => rpc.health());
   const opened = { config, log, clock, random, database, network, store, jobs, chain, rpcHealth, metrics };
-  return { ...opened, pieceTokens, webhookSecret: secretOf };
+  return {
+    ...opened,
+    pinTimes: options.pinTimes ?? pinTimes,
+    pieceTokens,
+    sessionSecret: secret,
+    webhookSecret: secretOf,
+  };
 }

@@ -10,6 +10,9 @@ export interface JobData {
   restore: { aggregateId: string };
   send: { dealId: string };
   status: { dealId: string };
+  fetch: { root: string };
+  pull: { pullId: string };
+  pin: Record<string, never>;
 }
 export type QueueName = keyof JobData;
 
@@ -106,6 +109,24 @@ export const QUEUES: Record<QueueName, QueueRules> = {
   status: {
     queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SHORT_STAGE_SECONDS },
     // As sending, but nothing waits for it.
+    work: { ...POLL, batchSize: 1, localConcurrency: 4 },
+  },
+  fetch: {
+    // Each request to pin asks for its root, and so does each attempt that was in vain.
+    mergesWaiting: true,
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
+    // One waits for its origins most of the time, and holds tens of megabytes for its place in the DAG.
+    work: { ...POLL, batchSize: 1, localConcurrency: 4 },
+  },
+  pin: {
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
+    // One call drains whatever is due, as with stow; a large upload may hold its lane for hours.
+    work: { ...POLL, batchSize: 1_000, localConcurrency: 2 },
+  },
+  pull: {
+    mergesWaiting: true,
+    queue: { ...STAGE, heartbeatSeconds: BUSY_HEARTBEAT_SECONDS, expireInSeconds: SEAL_SECONDS },
+    // One waits for its origin most of the time; who sends too slowly is cut off, so that no four of them stop the rest.
     work: { ...POLL, batchSize: 1, localConcurrency: 4 },
   },
 };

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
-import { fromKysely, PgBoss, type WorkOptions } from 'pg-boss';
+import { fromKysely, PgBoss, type Job, type WorkOptions } from 'pg-boss';
 import type { Clock } from './clock.ts';
 import type { DB } from './db/tables.ts';
 import { describeError } from './errors.ts';
 import { createFaultLog } from './job-faults.ts';
 import { QUEUE_NAMES, QUEUES, type JobData, type QueueName } from './job-queues.ts';
 import type { Log } from './log.ts';
+import { openStory, within, type Story } from './story.ts';
 
 export type JobHandler<Q extends QueueName> = (jobs: JobData[Q][], signal: AbortSignal) => Promise<void>;
 
@@ -132,6 +133,16 @@ async function mergeWaiting(trx: Kysely<DB>, { queue, wanted, waitSeconds }: Wai
   return new Set(rows.map(({ data }: { data: object }) => JSON.stringify(data)));
 }
 
+/** A job that did nothing for so long is worth a line. */
+const SLOW_MS = 1_000;
+
+/** What lines of a job's handler are found by: the ids that it carries, or of a batch how many jobs it is. */
+function idsOf(queue: QueueName, jobs: readonly Job[]): Record<string, unknown> {
+  const [first] = jobs;
+  if (first === undefined || jobs.length > 1) return { queue, jobs: jobs.length };
+  return { queue, jobId: first.id, tries: first.retryCount + 1, ...first.data };
+}
+
 class BossEngine implements JobEngine {
   readonly #boss: PgBoss;
   readonly #clock: Clock;
@@ -192,7 +203,8 @@ class BossEngine implements JobEngine {
     id = await this.#boss.work<JobData[Q]>(queue, options, async (jobs) => {
       const [first] = jobs;
       if (first === undefined) return;
-      const run = this.#run(queue, () =>
+      const story = openStory(idsOf(queue, jobs));
+      const run = this.#run(queue, story, () =>
         handler(
           jobs.map(({ data }) => data),
           first.signal,
@@ -204,15 +216,21 @@ class BossEngine implements JobEngine {
     });
   }
 
-  async #run(queue: QueueName, handle: () => Promise<void>): Promise<void> {
+  async #run(queue: QueueName, story: Story, handle: () => Promise<void>): Promise<void> {
     const begun = performance.now();
-    const tell = (failed: boolean) => this.#onRun?.({ queue, failed, ms: performance.now() - begun });
+    const tell = (failed: boolean) => {
+      const ms = performance.now() - begun;
+      this.#onRun?.({ queue, failed, ms });
+      return { ...story.ids, ms: Math.round(ms), ...story.notes };
+    };
     try {
-      await handle();
-      tell(false);
+      await within(story, handle);
+      const line = tell(false);
+      // Wake-ups that found nothing to do are many, and say nothing.
+      const isQuiet = Object.keys(story.notes).length === 0 && line.ms < SLOW_MS;
+      this.#log[isQuiet ? 'debug' : 'info'](line, 'job.done');
     } catch (error) {
-      tell(true);
-      const fields = { queue, err: describeError(error) };
+      const fields = { ...tell(true), err: describeError(error) };
       if (this.#stopping === undefined) this.#log.error(fields, 'job.failed');
       else this.#log.info(fields, 'job.interrupted');
       throw error;

@@ -8,7 +8,7 @@ import { describeError } from './errors.ts';
 import type { Foundation } from './foundation.ts';
 
 /** A step that runs about every so often, and again at once while it says that it did something. */
-type AddLoop = (name: string, everyMs: number, step: () => Promise<boolean>) => void;
+export type AddLoop = (name: string, everyMs: number, step: () => Promise<boolean>) => void;
 
 /** Every object of the store is listed: what is looked for costs space and nothing else. */
 const ORPHAN_SWEEP_MS = 2 * 3_600_000;

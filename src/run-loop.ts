@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeError } from './errors.ts';
 import type { Log } from './log.ts';
+import { openStory, within } from './story.ts';
 
 export interface LoopOptions {
   /** Names the loop in the log. */
@@ -40,7 +41,7 @@ async function waitFor(waitMs: number, signal: AbortSignal): Promise<void> {
 async function round({ name, signal, log }: LoopOptions, step: () => Promise<boolean>): Promise<boolean> {
   try {
     for (let steps = 0; steps < MAX_STEPS_IN_A_ROW && !signal.aborted; steps += 1) {
-      if (!(await step())) return true;
+      if (!(await within(openStory({ loop: name }), step))) return true;
     }
     return true;
   } catch (error) {

@@ -1,23 +1,23 @@
-import { join } from 'node:path';
-import { GroupCommit } from './aggregate/receive/commit-group.ts';
-import { receiveCar } from './aggregate/receive/receive.ts';
-import { receiveLimits } from './aggregate/receive/receive-limits.ts';
 import { sealNow } from './aggregate/place/stow.ts';
-import { createQuota } from './aggregate/keep/quota.ts';
 import { NotReady } from './api/health.ts';
 import { createServer } from './api/server.ts';
 import type { Server } from './api/answers/typed-server.ts';
 import { listeningUrl, type Config } from './config.ts';
 import { auditSeal } from './deals/audit.ts';
+import { findProposing } from './deals/propose/pause.ts';
 import { addProvider } from './deals/providers/providers.ts';
 import { createStatusReader } from './deals/status/status-reader.ts';
-import { LadingError } from './errors.ts';
+import { describeError, LadingError } from './errors.ts';
 import { openFoundation, type Foundation, type ServiceOptions } from './foundation.ts';
 import { sweepAtStart } from './keeping.ts';
+import { pullSources } from './pulling.ts';
+import { createReceiver, type Receiver } from './receiving.ts';
 import { wakeProposals } from './wake-proposals.ts';
+import { wantPinsOnCompletion } from './pins/pin-wishes.ts';
 import { openWork, type Work } from './work.ts';
 import type { Log } from './log.ts';
 import { runLoop } from './run-loop.ts';
+import { readyFirstLoad } from './dashboard/routes.ts';
 import { createDatabaseTokens, type DatabaseTokens } from './tokens/database-tokens.ts';
 
 /** When a token was last used is for people: a minute is near enough. */
@@ -43,13 +43,15 @@ function readiness({ database, store }: Foundation, work: Work) {
   };
 }
 
-function createApi(base: Foundation, work: Work) {
+/** What everybody may know who asks whether the service is ready. */
+async function readNotices({ database }: Foundation): Promise<Record<string, string>> {
+  const { proposing, since } = await findProposing(database.kysely);
+  return proposing ? {} : { proposing: `paused since ${since.toISOString()}` };
+}
+
+function createApi(base: Foundation, work: Work, receiver: Receiver) {
   const { config, log, clock, database, network, store, jobs, chain, rpcHealth, pieceTokens } = base;
   const { kysely } = database;
-  const limits = receiveLimits(config);
-  const spillFolder = join(config.dataDir, 'spill');
-  const groups = new GroupCommit({ kysely, store, jobs, clock, log });
-  const quota = createQuota({ kysely, clock, quotaBytes: config.storeQuotaBytes });
   const configuredNames = config.apiTokens.map(({ name }) => name);
   const databaseTokens = createDatabaseTokens({ kysely, clock, log, configuredNames });
   const server = createServer({
@@ -60,6 +62,9 @@ function createApi(base: Foundation, work: Work) {
     log,
     tokens: config.apiTokens,
     databaseTokens,
+    sessionSecret: base.sessionSecret,
+    networkName: config.network,
+    rpcHealth,
     publicCheck: config.publicCheck,
     rateLimits: config.rateLimits,
     trustProxy: config.trustProxy,
@@ -72,7 +77,9 @@ function createApi(base: Foundation, work: Work) {
     dealNetwork: () => network.dealNetwork(),
     chainView: work.chainView,
     outlooks: work.outlooks,
+    ...(work.pinView !== undefined && { pinView: work.pinView }),
     readiness: readiness(base, work),
+    notices: () => readNotices(base),
     metrics: {
       contentType: base.metrics.contentType,
       text: base.metrics.scraper({ kysely, store, clock, rpcHealth }),
@@ -86,18 +93,14 @@ function createApi(base: Foundation, work: Work) {
     addProvider: (given) => addProvider({ db: kysely, chain, clock }, given),
     providersChanged: () => wakeProposals(kysely, jobs),
     policyChanged: () => wakeProposals(kysely, jobs),
-    receiveCar: async (input) => {
-      await quota.expect(input.declaredBytes ?? 0);
-      return receiveCar(
-        { kysely, store, jobs, clock, limits, log, groups, spillFolder },
-        { ...input, body: quota.meter(input.body) },
-      );
-    },
+    receiveCar: (input) => receiver.receive(input),
+    pullSources: pullSources(config),
+    delegates: work.delegates,
+    expectBytes: receiver.expect,
+    onOwned: config.ipfsCluster && wantPinsOnCompletion(jobs),
     sealAggregate: (id, act) =>
       sealNow({ db: kysely, jobs, clock, rules: config.sealing, log }, id, auditSeal(id, act, clock.now())),
   });
-  // Whoever was cut off while closing may still be in a group: database and store stay until that is written.
-  server.addHook('onClose', () => groups.idle());
   keepLastUsed(server, databaseTokens, log);
   return server;
 }
@@ -143,8 +146,11 @@ export async function startService(config: Config, options: ServiceOptions): Pro
   sweepAtStart(base, stopping.signal);
   // A start that is called off must not wait for a chain that does not answer.
   const signal = AbortSignal.any([stopping.signal, options.signal]);
-  const work = stack.use(await openWork(base, signal));
-  const api = config.roles.includes('api') ? createApi(base, work) : undefined;
+  const receiver = createReceiver(base);
+  // Whoever was cut off while closing may still be in a group: database and store stay until that is written.
+  stack.defer(() => receiver.idle());
+  const work = stack.use(await openWork(base, receiver, signal));
+  const api = config.roles.includes('api') ? createApi(base, work, receiver) : undefined;
   if (api !== undefined) stack.defer(() => api.close());
   const url = api && (await listen(api, config));
   await work.begin({ publicUrl: config.publicUrl ?? url ?? listeningUrl(config.host, config.port) });
@@ -152,6 +158,9 @@ export async function startService(config: Config, options: ServiceOptions): Pro
     { url, roles: config.roles, network: config.network, publicUrl: config.publicUrl ?? url },
     'service.started',
   );
+  if (api !== undefined) {
+    readyFirstLoad().catch((error: unknown) => base.log.warn({ err: describeError(error) }, 'dashboard.not_ready'));
+  }
   const owned = stack.move();
   return createHandle({ url, base, api, work, stopping, owned });
 }

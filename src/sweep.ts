@@ -9,8 +9,11 @@ import { listDealsToSend } from './deals/send/send-store.ts';
 import { listDealsToAsk } from './deals/send/status-store.ts';
 import { listAggregatesShortOfDeals } from './deals/propose/proposal-store.ts';
 import { pieceCapacity } from './filecoin/piece.ts';
+import { listRootsToFetch } from './pins/requests/request-store.ts';
+import { isActDue } from './pins/pin-store.ts';
 import type { JobData, QueueName } from './job-queues.ts';
 import type { JobEngine } from './jobs.ts';
+import { listPullsDue } from './pulls/pull-store.ts';
 
 interface SweepDeps {
   kysely: Kysely<DB>;
@@ -61,6 +64,10 @@ async function listDue({ kysely, clock, rules }: SweepDeps, cursors: SweepCursor
     send: send.map((dealId) => ({ dealId })),
     // Needs no cursor: each question sets the time of the next.
     status: (await listDealsToAsk(kysely, now, limit)).map((dealId) => ({ dealId })),
+    // Nor here: each attempt sets the time of the next.
+    fetch: (await listRootsToFetch(kysely, limit)).map((root) => ({ root })),
+    pull: (await listPullsDue(kysely, limit)).map((pullId) => ({ pullId })),
+    pin: (await isActDue(kysely)) ? [{}] : [],
   };
 }
 
@@ -94,5 +101,8 @@ export async function sweepJobs(
     restore: await resend(deps, 'restore', due.restore),
     send: await resend(deps, 'send', due.send),
     status: await resend(deps, 'status', due.status),
+    fetch: await resend(deps, 'fetch', due.fetch),
+    pull: await resend(deps, 'pull', due.pull),
+    pin: await resend(deps, 'pin', due.pin),
   };
 }

@@ -9,6 +9,7 @@ import { stow } from './aggregate/place/stow.ts';
 import type { ChainView } from './api/uploads/status-answer.ts';
 import { createForecast, type Outlooks } from './deals/status/forecast.ts';
 import { createProviderTransport } from './deals/transport/provider-transport.ts';
+import { noteFunds } from './deals/propose/note-funds.ts';
 import { createProposeHandler } from './deals/propose/propose-handler.ts';
 import { createRestoreHandler } from './deals/restore/restore.ts';
 import { createStatusHandler } from './deals/send/ask-status.ts';
@@ -22,8 +23,14 @@ import { WebhookDelivery } from './events/deliver-webhooks.ts';
 import { releaseAll } from './events/webhook-lease.ts';
 import { machineEngine } from './hashing/commp-engine.ts';
 import type { Foundation } from './foundation.ts';
-import { beginKeeping } from './keeping.ts';
+import { beginKeeping, type AddLoop } from './keeping.ts';
 import { countProviderAnswers } from './metrics/count-provider-answers.ts';
+import { createFetcher } from './outgoing/fetcher.ts';
+import { beginPulling, sweepPulls } from './pulling.ts';
+import type { Receiver } from './receiving.ts';
+import { createPinFetching, type PinFetching } from './pin-requests.ts';
+import { createPinning, type Pinning } from './pinning.ts';
+import { foldCounts } from './ops/fold-counts.ts';
 import { runLoop } from './run-loop.ts';
 import { sweepJobs, type SweepCursors } from './sweep.ts';
 import { sweepStaging } from './sweep-staging.ts';
@@ -35,6 +42,10 @@ export interface Work extends AsyncDisposable {
   chainView(): ChainView;
   /** How long things take until they are active, by what was measured. */
   outlooks(): Outlooks;
+  /** What is wrong with what is known of pins; undefined: no IPFS Cluster is configured. */
+  pinView: Pinning['view'] | undefined;
+  /** Where clients connect to whose blocks are to be fetched. */
+  delegates: PinFetching['delegates'];
   /** Takes up work; from here on things happen. `publicUrl` is where providers reach us. */
   begin(options: { publicUrl: string }): Promise<void>;
 }
@@ -47,6 +58,8 @@ const STAGING_SWEEP_MS = 3_600_000;
 const FORECAST_MS = 60_000;
 /** One short query, most often; what is new is with its receivers in less than a second. */
 const WEBHOOKS_MS = 250;
+/** What money is left is a matter of days; three calls of a node cost nothing. */
+const FUNDS_MS = 120_000;
 /** Of hours, a minute is soon enough. */
 const CALL_OFF_MS = 60_000;
 /** Renewals have weeks; those due are spread over days by their slots, and looked for once an hour. */
@@ -102,7 +115,7 @@ async function openDeals(
       await watching?.ensureOwnChain(signal);
       await propose(due, signal);
     });
-    if (chain === undefined || wallet === undefined) return;
+    if (chain === undefined || wallet === undefined) return undefined;
     const { minFreeBytes, storeQuotaBytes: quotaBytes } = config;
     const quota = createQuota({ kysely: database.kysely, clock, quotaBytes });
     const restore = createRestoreHandler({ ...common, chain, store, allowPrivate, minFreeBytes, quota });
@@ -118,13 +131,19 @@ async function openDeals(
       await watching?.ensureOwnChain(signal);
       await ask(due, signal);
     });
+    return async (signal: AbortSignal) => {
+      await watching?.ensureOwnChain(signal);
+      await noteFunds({ db: database.kysely, chain, wallet }, signal);
+      return false;
+    };
   };
 }
 
 /** Those of this process, by the role that has to do with the outside. A database of our own has no other deliverer. */
-async function openWebhooks(base: Foundation): Promise<WebhookDelivery | undefined> {
+async function openWebhooks(base: Foundation, stack: AsyncDisposableStack): Promise<WebhookDelivery | undefined> {
   const { config, clock, random, log, database, network } = base;
   if (!config.roles.includes('api')) return undefined;
+  const fetcher = stack.adopt(createFetcher(config.webhooks), (made) => made.close());
   if (database.soleOwner) await releaseAll(database.kysely);
   return new WebhookDelivery({
     kysely: database.kysely,
@@ -133,23 +152,43 @@ async function openWebhooks(base: Foundation): Promise<WebhookDelivery | undefin
     log,
     letter: () => network.dealNetwork()?.addressLetter ?? 'f',
     secretOf: base.webhookSecret,
-    rules: config.webhooks,
+    fetcher,
+    configuredNames: config.apiTokens.map(({ name }) => name),
     retryForMs: config.webhooks.retryForMs,
     holder: randomUUID(),
   });
 }
 
+function beginSweeps(base: Foundation, loop: AddLoop): void {
+  const { config, database, jobs, clock, log } = base;
+  const { kysely } = database;
+  const cursors: SweepCursors = {};
+  loop('staging', STAGING_SWEEP_MS, async () => {
+    await sweepStaging(base);
+    await sweepPulls(base);
+    return false;
+  });
+  loop('sweep', SWEEP_MS, async () => {
+    const sent = await sweepJobs({ kysely, jobs, clock, rules: config.sealing }, cursors);
+    if (Object.values(sent).some((count) => count > 0)) log.info({ sent }, 'jobs.swept');
+    await foldCounts(kysely);
+    await failStale({ kysely, clock, log, uploadTimeoutMs: config.uploadTimeoutMs });
+    return false;
+  });
+}
+
 /** Opens what the roles need; nothing is done before `begin`. A chain of another network is refused here. */
-export async function openWork(base: Foundation, signal: AbortSignal): Promise<Work> {
+export async function openWork(base: Foundation, receiver: Receiver, signal: AbortSignal): Promise<Work> {
   const { config, log, database, jobs, clock } = base;
   await using stack = new AsyncDisposableStack();
   const loops: Promise<void>[] = [];
-  const cursors: SweepCursors = {};
-  const webhooks = await openWebhooks(base);
+  const webhooks = await openWebhooks(base, stack);
   stack.defer(async () => {
     await Promise.all(loops);
     await webhooks?.stop();
   });
+  const pinning = createPinning(base, stack);
+  const fetching = createPinFetching(base, receiver, stack);
   const watching = createWatching(base);
   const forecast = createForecast({ kysely: database.kysely, clock });
   await watching?.tryOwnChain(signal);
@@ -160,9 +199,12 @@ export async function openWork(base: Foundation, signal: AbortSignal): Promise<W
   return {
     chainView: () => watching?.view() ?? NO_CHAIN,
     outlooks: forecast.outlooks,
+    pinView: pinning?.view,
+    delegates: fetching.delegates,
     async begin({ publicUrl }) {
       if (config.roles.includes('aggregate')) await beginAggregate(base);
-      await beginDeals?.(publicUrl);
+      const readFunds = await beginDeals?.(publicUrl);
+      if (readFunds !== undefined) loop('funds', FUNDS_MS, () => readFunds(signal));
       if (beginDeals !== undefined && base.chain !== undefined) {
         const { chain } = base;
         loop('renew', RENEW_MS, async () => {
@@ -178,7 +220,13 @@ export async function openWork(base: Foundation, signal: AbortSignal): Promise<W
           callOffStalled({ db: database.kysely, jobs, clock, random: base.random, log }),
         );
       }
-      if (config.roles.includes('aggregate')) beginKeeping(base, loop, signal);
+      if (config.roles.includes('aggregate')) {
+        beginKeeping(base, loop, signal);
+        await pinning?.beginActing();
+        await fetching.begin();
+        await beginPulling(base, receiver, signal);
+      }
+      for (const { name, everyMs, step } of pinning?.loops() ?? []) loop(name, everyMs, () => step(signal));
       loop('forecast', FORECAST_MS, forecast.refresh);
       if (webhooks !== undefined) {
         loop('webhooks', WEBHOOKS_MS, async () => {
@@ -186,16 +234,7 @@ export async function openWork(base: Foundation, signal: AbortSignal): Promise<W
           return false;
         });
       }
-      loop('staging', STAGING_SWEEP_MS, async () => {
-        await sweepStaging(base);
-        return false;
-      });
-      loop('sweep', SWEEP_MS, async () => {
-        const sent = await sweepJobs({ kysely: database.kysely, jobs, clock, rules: config.sealing }, cursors);
-        if (Object.values(sent).some((count) => count > 0)) log.info({ sent }, 'jobs.swept');
-        await failStale({ kysely: database.kysely, clock, log, uploadTimeoutMs: config.uploadTimeoutMs });
-        return false;
-      });
+      beginSweeps(base, loop);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

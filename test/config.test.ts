@@ -95,6 +95,50 @@ describe('the configuration', () => {
     expect(faultsOf({ ...TOKENS, LADING_WEBHOOK_ALLOW_PRIVATE: 'yes' })).toContain('LADING_WEBHOOK_ALLOW_PRIVATE: ');
   });
 
+  it('reads where uploads by URL may come from', () => {
+    expect(readConfig(TOKENS).pulls).toEqual({ allowPrivate: false, networks: [], s3Places: [] });
+    const env = {
+      ...TOKENS,
+      LADING_PULL_ALLOW: '10.0.0.0/8, fd00::/8',
+      LADING_PULL_S3: 's3://one,s3://two/deep?region=eu-1',
+    };
+    expect(readConfig(env).pulls).toEqual({
+      allowPrivate: false,
+      networks: ['10.0.0.0/8', 'fd00::/8'],
+      s3Places: [
+        { bucket: 'one', prefix: '', endpoint: undefined, region: undefined },
+        { bucket: 'two', prefix: 'deep', endpoint: undefined, region: 'eu-1' },
+      ],
+    });
+    expect(readConfig({ ...TOKENS, LADING_PULL_ALLOW: 'all' }).pulls.allowPrivate).toBe(true);
+    for (const bad of ['10.0.0.1', '10.0.0.0/33', 'true', '10.0.0.0/8,', 'localhost'])
+      expect(faultsOf({ ...TOKENS, LADING_PULL_ALLOW: bad })).toContain(
+        'is neither a network such as 10.0.0.0/8 nor all',
+      );
+    expect(faultsOf({ ...TOKENS, LADING_PULL_S3: 's3://key:secret-word@one' })).toMatch(/LADING_PULL_S3: credentials/);
+    expect(faultsOf({ ...TOKENS, LADING_PULL_S3: 's3://key:secret-word@one' })).not.toContain('secret-word');
+  });
+
+  it('reads where uploads are pinned', () => {
+    expect(readConfig(TOKENS).ipfsSources).toEqual({ gatewayUrls: [], kuboUrl: undefined });
+    const sources = {
+      IPFS_GATEWAY_URL: 'https://one.example.com/, http://10.0.0.6:8080',
+      IPFS_KUBO_URL: 'http://10.0.0.6:5001/',
+    };
+    expect(readConfig({ ...TOKENS, ...sources }).ipfsSources).toEqual({
+      gatewayUrls: ['https://one.example.com', 'http://10.0.0.6:8080'],
+      kuboUrl: 'http://10.0.0.6:5001',
+    });
+    expect(faultsOf({ ...TOKENS, IPFS_GATEWAY_URL: 'https://one.example.com,two' })).toContain('IPFS_GATEWAY_URL: ');
+    expect(faultsOf({ ...TOKENS, IPFS_KUBO_URL: '/ip4/10.0.0.6/tcp/5001' })).toContain('IPFS_KUBO_URL: ');
+    expect(readConfig(TOKENS).ipfsCluster).toBeUndefined();
+    const env = { ...TOKENS, IPFS_CLUSTER_URL: 'http://10.0.0.5:9094/' };
+    expect(readConfig(env).ipfsCluster).toEqual({ url: 'http://10.0.0.5:9094', token: undefined });
+    expect(readConfig({ ...env, IPFS_CLUSTER_TOKEN: 'user:password' }).ipfsCluster?.token).toBe('user:password');
+    expect(faultsOf({ ...TOKENS, IPFS_CLUSTER_URL: '10.0.0.5:9094' })).toContain('IPFS_CLUSTER_URL: ');
+    expect(faultsOf({ ...TOKENS, IPFS_CLUSTER_TOKEN: 'user:password' })).toContain('IPFS_CLUSTER_TOKEN: ');
+  });
+
   it('reads whether providers may stand beside us', () => {
     expect(readConfig(TOKENS).allowPrivateProviders).toBe(false);
     expect(readConfig({ ...TOKENS, LADING_PROVIDER_ALLOW_PRIVATE: 'true' }).allowPrivateProviders).toBe(true);

@@ -120,7 +120,10 @@ describe('jobs', () => {
     });
     await db.send('propose', { aggregateId: '1' });
     await until(() => calls === 2);
-    expect(error).toHaveBeenCalledWith({ queue: 'propose', err: 'no provider answers: timeout' }, 'job.failed');
+    expect(error).toHaveBeenCalledWith(
+      expect.objectContaining({ queue: 'propose', aggregateId: '1', tries: 1, err: 'no provider answers: timeout' }),
+      'job.failed',
+    );
     const { rows } = await db.pool.query(
       'select name, retry_limit, retry_backoff, policy, heartbeat_seconds > 0 as heartbeat from pgboss.queue order by name',
     );
@@ -132,7 +135,7 @@ describe('jobs', () => {
         heartbeat: true,
       });
     }
-    expect(rows).toHaveLength(8);
+    expect(rows).toHaveLength(11);
   });
 
   it('are not folded together: each commit has its own', async () => {

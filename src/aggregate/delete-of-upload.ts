@@ -19,10 +19,11 @@ export async function deleteOfUpload(trx: Kysely<DB>, table: BytesTable, uploadI
   while ((await deleteBatchOfUpload(trx, table, uploadId)) === DELETE_BATCH_ROWS);
 }
 
-/** Only while none of the cuts is placed: the foreign key of placements insists. */
+/** Only while none of the cuts is placed: the foreign key of placements insists. Those of places that were given up stay. */
 export async function deleteCuts(trx: Kysely<DB>, uploadId: bigint): Promise<void> {
   await deleteOfUpload(trx, 'cut_extents', uploadId);
-  await trx.deleteFrom('cuts').where('upload_id', '=', uploadId).execute();
+  const current = trx.selectFrom('current_cuts').select('cut').where('upload_id', '=', uploadId);
+  await trx.deleteFrom('cuts').where('upload_id', '=', uploadId).where('cut', 'in', current).execute();
 }
 
 /**

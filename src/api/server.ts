@@ -2,13 +2,16 @@ import { randomUUID } from 'node:crypto';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { fastify, type FastifyRequest } from 'fastify';
 import type { ApiToken } from '../config.ts';
+import { dashboardRoutes, type DashboardDeps } from '../dashboard/routes.ts';
 import type { Log } from '../log.ts';
 import { createDatabaseTokens, type DatabaseTokens } from '../tokens/database-tokens.ts';
+import { aggregateInsideRoutes } from './operators/aggregate-inside.ts';
 import { aggregateRoutes, type AggregateDeps } from './operators/aggregates.ts';
 import { auditRoutes } from './operators/audit.ts';
 import { guardRoutes } from './door/auth.ts';
 import { limitBodyTime } from './door/body-time.ts';
 import { answerBrokenRequest } from './door/broken-requests.ts';
+import { chainRoute, type ChainDeps } from './operators/chain.ts';
 import { checkRoutes, type CheckDeps } from './uploads/check.ts';
 import { checkManyRoute } from './uploads/check-many.ts';
 import { choiceRoutes } from './operators/choices.ts';
@@ -17,26 +20,37 @@ import { dealRoutes, type DealDeps } from './operators/deals.ts';
 import { answerSerializer } from './answers/answer-serializer.ts';
 import { answerErrors, answerFrameworkError } from './answers/errors.ts';
 import { eventRoutes, type EventDeps } from './events/events.ts';
+import { gatewayRoutes, type GatewayDeps } from './gateway/gateway.ts';
 import { healthRoutes, type HealthDeps } from './health.ts';
 import { historyRoutes } from './uploads/history.ts';
 import { lingerAfterEarlyAnswers } from './door/linger.ts';
 import { manifestRoutes, type ManifestDeps } from './pieces/manifest.ts';
 import { metricsRoute, type MetricsDeps } from './metrics.ts';
 import { refuseBodies } from './door/no-body.ts';
+import { deadLetterRoutes } from './operators/dead-letters.ts';
+import { jobRoutes } from './operators/jobs.ts';
+import { proposingRoutes } from './operators/proposing.ts';
 import { docsRoutes } from './openapi/routes.ts';
 import { ownUploadRoutes } from './uploads/own-uploads.ts';
 import { pieceRoutes, type PieceDeps } from './pieces/piece.ts';
+import { pinRoutes, type PinningDeps } from './pinning/pins.ts';
+import { opsRoutes } from './operators/ops.ts';
 import { policyRoutes, type PolicyDeps } from './operators/policy.ts';
+import { policyHistoryRoute } from './operators/policy-history.ts';
 import { proofRoutes, type ProofDeps } from './uploads/proofs.ts';
 import { providerRoutes, type ProviderDeps } from './operators/providers.ts';
 import type { RateSettings } from './door/rate-limits.ts';
+import { tellRequests, type Answered } from './door/request-story.ts';
 import { requestValidator } from './door/request-validator.ts';
 import { removeRoutes, type RemoveDeps } from './uploads/remove.ts';
 import { securityHeaders } from './door/security-headers.ts';
+import { createSessionCookies } from './door/session-cookie.ts';
 import { tokenRoutes } from './operators/tokens.ts';
 import type { Server } from './answers/typed-server.ts';
 import { webhookRoutes, type WebhookDeps } from './events/webhooks.ts';
 import { uploadRoutes, type UploadDeps } from './uploads/uploads.ts';
+import { pullRoutes, type PullDeps } from './uploads/pulls.ts';
+import { placementRoutes } from './uploads/placements.ts';
 import { uploadListRoutes } from './uploads/uploads-list.ts';
 
 export interface ServerDeps
@@ -47,12 +61,17 @@ export interface ServerDeps
     ProviderDeps,
     PolicyDeps,
     PieceDeps,
+    GatewayDeps,
     ManifestDeps,
     ProofDeps,
     RemoveDeps,
+    PullDeps,
+    PinningDeps,
     EventDeps,
     WebhookDeps,
     MetricsDeps,
+    ChainDeps,
+    DashboardDeps,
     HealthDeps {
   tokens: readonly ApiToken[];
   /** Undefined: its own, whose last uses nobody writes down. */
@@ -62,6 +81,8 @@ export interface ServerDeps
   trustProxy?: readonly string[];
   /** Web pages that may call all of the API. */
   corsOrigins?: readonly string[];
+  /** Key of the dashboard's sessions, the same in every process. Undefined: one of its own, so that they end with it. */
+  sessionSecret?: string;
   /** The deal's uuid when the text is a piece token of ours (deals/piece-token.ts). */
   verifyPieceToken(token: string): string | undefined;
   log: Log;
@@ -75,16 +96,6 @@ export interface ServerDeps
   recheckMs?: number;
   /** For tests: an answer that its schema does not allow, and an error that its route does not declare, are faults. */
   strict?: boolean;
-}
-
-interface Answered {
-  method: string;
-  /** Undefined: it is none of ours. */
-  route: string | undefined;
-  status: number;
-  ms: number;
-  /** The answer goes on until somebody ends it. */
-  endless: boolean;
 }
 
 interface Timeouts {
@@ -154,13 +165,14 @@ export function createServer(deps: ServerDeps): Server {
   server.removeContentTypeParser('text/plain');
   const configuredNames = deps.tokens.map(({ name }) => name);
   const databaseTokens = deps.databaseTokens ?? createDatabaseTokens({ ...deps, configuredNames });
-  logRequests(server, deps);
+  tellRequests(server, deps);
   server.addHook('onRequest', (request, reply, done) => {
     reply.headers(firstHeaders(request));
     done();
   });
   answerCrossOrigin(server, deps.corsOrigins ?? []);
-  guardRoutes(server, { ...deps, databaseTokens });
+  const sessions = createSessionCookies(deps.sessionSecret ?? randomUUID());
+  const door = guardRoutes(server, { ...deps, databaseTokens, sessions });
   limitBodyTime(server, timeouts.bodyMs);
   refuseBodies(server);
   answerErrors(server, deps.log, deps.strict);
@@ -168,6 +180,7 @@ export function createServer(deps: ServerDeps): Server {
   cutWhenClosing(server, timeouts.closeMs);
   addRoutes(server, deps);
   tokenRoutes(server, deps, databaseTokens);
+  dashboardRoutes(server, deps, door);
   return server;
 }
 
@@ -175,22 +188,33 @@ function addRoutes(server: Server, deps: ServerDeps): void {
   docsRoutes(server);
   uploadRoutes(server, deps);
   uploadListRoutes(server, deps);
+  placementRoutes(server, deps);
+  pullRoutes(server, deps);
   checkRoutes(server, deps);
   checkManyRoute(server, deps);
   aggregateRoutes(server, deps);
+  aggregateInsideRoutes(server, deps);
   dealRoutes(server, deps);
   manifestRoutes(server, deps);
   providerRoutes(server, deps);
+  opsRoutes(server, deps);
   policyRoutes(server, deps);
+  policyHistoryRoute(server, deps);
+  chainRoute(server, deps);
+  proposingRoutes(server, deps);
+  jobRoutes(server, deps);
   choiceRoutes(server, deps);
   auditRoutes(server, deps);
   pieceRoutes(server, deps);
+  gatewayRoutes(server, deps);
   proofRoutes(server, deps);
   removeRoutes(server, deps);
+  pinRoutes(server, deps);
   ownUploadRoutes(server, deps);
   historyRoutes(server, deps);
   eventRoutes(server, deps);
   webhookRoutes(server, deps);
+  deadLetterRoutes(server, deps);
   healthRoutes(server, deps);
   metricsRoute(server, deps);
 }
@@ -198,18 +222,6 @@ function addRoutes(server: Server, deps: ServerDeps): void {
 /** A caller's own request id is taken when it is plain text, so that one id runs through the logs of both. */
 function requestId(given: string | string[] | undefined): string {
   return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID();
-}
-
-function logRequests(server: Server, { log, onAnswered }: ServerDeps): void {
-  server.addHook('onResponse', (request, reply, done) => {
-    const { id, method, caller } = request;
-    const who = caller?.kind === 'token' ? caller.name : caller?.dealId;
-    const { url: route, config } = request.routeOptions;
-    const { statusCode: status, elapsedTime: ms } = reply;
-    log.debug({ requestId: id, method, route, status, who, ms: Math.round(ms) }, 'request.answered');
-    onAnswered?.({ method, route, status, ms, endless: config.endless === true });
-    done();
-  });
 }
 
 /** A client keeps its connection open after its answer: while closing, that must not be waited for. */

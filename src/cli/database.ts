@@ -5,10 +5,11 @@ import { findRunningEmbedded } from '../db/running-embedded.ts';
 import { openJobSender, type ManyJobs } from '../jobs.ts';
 import { createLog } from '../log.ts';
 import { openDatabase } from '../open-database.ts';
+import { secretsOf } from '../redact.ts';
 import type { Io } from '../terminal.ts';
 
 /** Commands are short: a warning on standard error is all that a person wants of the machinery. */
-const log = createLog('warn');
+const log = createLog('warn', { secrets: secretsOf(process.env) });
 
 /**
  * Runs `act` on the database that the configuration names. An embedded one is used through the service that runs it,

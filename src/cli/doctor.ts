@@ -15,6 +15,7 @@ import { LadingError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { openStore } from '../storage/open-store.ts';
 import type { ServiceStore } from '../storage/store.ts';
+import { secretsOf } from '../redact.ts';
 import type { Io } from '../terminal.ts';
 import { jsonOption, parseCommand, type Command } from './command.ts';
 
@@ -25,7 +26,7 @@ const options = {
   'accept-chain': { type: 'string' },
   reason: { type: 'string' },
 } as const;
-const log = createLog('warn');
+const log = createLog('warn', { secrets: secretsOf(process.env) });
 
 export const doctor: Command = {
   usage,

@@ -86,7 +86,7 @@ interface Shown extends Provider {
 async function show(io: Io, id: string): Promise<Shown> {
   return withDatabase(io, async ({ kysely }) => {
     const found = known(id, await findProvider(kysely, id));
-    return { ...found, outcomes: await listOutcomes(kysely, systemClock.now(), id) };
+    return { ...found, outcomes: await listOutcomes(kysely, systemClock.now(), [id]) };
   });
 }
 

@@ -1,5 +1,6 @@
 import { readConfig } from '../config.ts';
 import { createLog } from '../log.ts';
+import { secretsOf } from '../redact.ts';
 import { startService } from '../service.ts';
 import { parseCommand, type Command } from './command.ts';
 
@@ -17,7 +18,7 @@ export const serve: Command = {
   async run(args, io) {
     parseCommand(args, usage, {});
     const config = readConfig(io.env);
-    const log = createLog(config.logLevel);
+    const log = createLog(config.logLevel, { secrets: secretsOf(io.env) });
     const service = await startService(config, { log, signal: io.signal });
     if (service.url !== undefined) io.say(`lading serves ${service.url}`);
     const broken = await Promise.race([stopped(io.signal), service.broken]);

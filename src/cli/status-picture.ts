@@ -16,6 +16,7 @@ const REASONS: Record<string, string> = {
   waiting_for_datacap: 'DataCap',
   waiting_for_escrow: 'money in the market',
   waiting_for_chain: 'the chain, which cannot be read now',
+  proposing_paused: 'the operator, who has paused all proposing',
   bytes_released: 'nothing any more: its bytes were let go',
 };
 
@@ -42,7 +43,8 @@ function row(name: string, text: string): string {
 function storedText({ status, size, created }: UploadStatus['pin']): string {
   const came = `came ${utcText(created)}`;
   if (status === 'pinned') return `yes, ${formatBytes(size)}, ${came}`;
-  return `${status === 'failed' ? 'no' : 'not all of it yet'} (${status}), ${came}`;
+  const not = size > 0 ? 'not pinned yet' : 'not all of it yet';
+  return `${status === 'failed' ? 'no' : not} (${status}), ${came}`;
 }
 
 function* queueingLines(queueing: Queueing, now: Date): Generator<string> {

@@ -98,7 +98,7 @@ export async function sendPlanned(
   const totalBytes = planned.partBytes.reduce((sum, bytes) => sum + bytes, 0);
   let known = await check(connection, cid, signal && { signal });
   let sentBytes = 0;
-  if (known !== undefined && isPinned(known)) {
+  if (known !== undefined && isComplete(known)) {
     // Another may have sent it: who sends none of it owns none of it.
     const own = partOf(carOf(planned.top, []));
     known = await sendPart(connection, own, { onBytes: () => undefined, signal });
@@ -124,8 +124,9 @@ export async function sendPlanned(
   throw incomplete();
 }
 
-function isPinned({ pin }: UploadStatus): boolean {
-  return pin.status === 'pinned';
+/** All blocks came: only then is its size known. Whether an IPFS Cluster has pinned them too is another matter. */
+function isComplete({ pin }: UploadStatus): boolean {
+  return pin.size > 0;
 }
 
 function missingOf({ queueing }: UploadStatus): { first: string } | undefined {
@@ -173,7 +174,7 @@ async function sendStream(connection: Connection, car: OneReading, options: Uplo
     const root = onlyRoot(opened.roots);
     const cid = canonicalCid(root);
     const known = await check(connection, cid, signal && { signal });
-    const outcome = known !== undefined && isPinned(known) ? 'known' : 'sent';
+    const outcome = known !== undefined && isComplete(known) ? 'known' : 'sent';
     let sentBytes = 0;
     for await (const part of cutStream({ root, blocks: opened.sections, partBytes })) {
       const before = sentBytes;

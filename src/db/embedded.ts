@@ -162,14 +162,14 @@ async function clearWay(dataDir: string, folder: string, log: Log): Promise<void
     case 'none':
       return;
     case 'stale':
-      log.warn({ dataDir }, 'database.stale-pid-file');
+      log.warn({ dataDir }, 'database.stale_pid_file');
       return removeStaleFile(dataDir, found.text);
     case 'owned': {
       const message = `${folder} is in use by the process ${found.pid}: stop that first, or set another DATA_DIR`;
       throw new LadingError('DATA_DIR_IN_USE', message, { details: { pid: found.pid } });
     }
     case 'orphan':
-      log.info({ pid: found.pid, dataDir }, 'database.orphan-found');
+      log.info({ pid: found.pid, dataDir }, 'database.orphan_found');
       if (await stopProcess(found.pid, ORPHAN_STEPS)) return;
       throw new LadingError(
         'DATABASE_ORPHAN_STAYS',

@@ -16,7 +16,7 @@ export interface Migration {
 export type AppliedMigration = Omit<Migration, 'sql'>;
 
 const MIGRATIONS_FOLDER = fileURLToPath(new URL('../../migrations', import.meta.url));
-const VIEWS_FILE = 'views.sql';
+const VIEWS_FILES = ['views.sql', 'ops-views.sql'];
 const FILE_NAME = /^(\d{4})_([a-z0-9_]+)\.sql$/;
 /** Any number that no other advisory lock of ours uses: the first half of sha2-256 of 'lading migrate', cut to 31 bits. */
 const MIGRATION_LOCK = 1_279_349_836;
@@ -114,13 +114,15 @@ async function apply(client: pg.Client, file: Migration): Promise<void> {
   });
 }
 
-/** Views hold no data, so their one file is applied anew each time: it replaces what it defines. */
+/** Views hold no data, so their files are applied anew each time: they replace what they define. */
 async function applyViews(client: pg.Client, folder: string): Promise<void> {
-  const sql = await readFile(join(folder, VIEWS_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (sql !== undefined) await inTransaction(client, VIEWS_FILE, () => client.query(sql));
+  for (const file of VIEWS_FILES) {
+    const sql = await readFile(join(folder, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (sql !== undefined) await inTransaction(client, file, () => client.query(sql));
+  }
 }
 
 async function inTransaction(client: pg.Client, what: string, act: () => Promise<unknown>): Promise<void> {

@@ -37,7 +37,17 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Numeric = ColumnType<string, number | string, number | string>;
 
+export type PinRequestState = "failed" | "pinned" | "pinning" | "queued" | "removed";
+
+export type PinStatus = "failed" | "pinned" | "pinning" | "queued" | "unpinned";
+
+export type PinStep = "give" | "look" | "recover" | "unpin";
+
 export type ProviderState = "enabled" | "paused" | "removed";
+
+export type PullState = "cancelled" | "failed" | "pulled" | "waiting";
+
+export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
 export type TokenRole = "ops" | "read" | "upload";
 
@@ -134,6 +144,29 @@ export interface Chunks {
   root: Buffer;
 }
 
+export interface ClientFunds {
+  at: Date;
+  client: string;
+  datacap_bytes: Numeric | null;
+  epoch: bigint;
+  free_escrow: Numeric;
+}
+
+export interface CountChanges {
+  bytes: bigint;
+  id: Generated<bigint>;
+  items: bigint;
+  state: string;
+  what: string;
+}
+
+export interface CurrentCuts {
+  block_count: bigint | null;
+  cut: number | null;
+  run_bytes: bigint | null;
+  upload_id: bigint | null;
+}
+
 export interface CutExtents {
   cut: number;
   length_bytes: bigint;
@@ -227,11 +260,51 @@ export interface HistoryCursor {
   xid: string;
 }
 
+export interface KeptCounts {
+  bytes: bigint;
+  items: bigint;
+  state: string;
+  what: string;
+}
+
 export interface Network {
   genesis_cid: string | null;
   genesis_seconds: bigint | null;
   name: string;
   singleton: Generated<boolean>;
+}
+
+export interface OpsAggregates {
+  age_seconds: number | null;
+  aggregate_id: bigint | null;
+  capacity_bytes: bigint | null;
+  car_bytes: bigint | null;
+  fill: number | null;
+  length_bytes: bigint | null;
+  oldest_accepted_at: Date | null;
+  opened_at: Date | null;
+  piece_bytes: bigint | null;
+  piece_cid: string | null;
+  providers: string[] | null;
+  released_at: Date | null;
+  replicas_have: number | null;
+  replicas_live: number | null;
+  replicas_want: number | null;
+  seal_reason: string | null;
+  seal_seconds: number | null;
+  sealed_at: Date | null;
+  stage: string | null;
+  state: string | null;
+  uploads: number | null;
+}
+
+export interface OpsAggregateStages {
+  aggregate_id: bigint | null;
+  bytes: bigint | null;
+  oldest_accepted_at: Date | null;
+  piece_cid: string | null;
+  stage: string | null;
+  uploads: number | null;
 }
 
 export interface OpsAggregateTimes {
@@ -247,12 +320,282 @@ export interface OpsAggregateTimes {
   state: AggregateState | null;
 }
 
+export interface OpsAudit {
+  action: string | null;
+  actor: string | null;
+  at: Date | null;
+  audit_id: bigint | null;
+  reason: string | null;
+  subject: string | null;
+}
+
+export interface OpsChain {
+  age_seconds: number | null;
+  as_of: Date | null;
+  degraded_reason: string | null;
+  degraded_since: Date | null;
+  epoch: bigint | null;
+  finalized_epoch: bigint | null;
+  limited: string | null;
+  looked_at: Date | null;
+  open_differences: bigint | null;
+}
+
+export interface OpsDaily {
+  active: bigint | null;
+  day: Timestamp | null;
+  published: bigint | null;
+  sealed: bigint | null;
+  sealed_bytes: bigint | null;
+  sealed_uploads: bigint | null;
+}
+
+export interface OpsDeals {
+  aggregate_id: bigint | null;
+  attempts: number | null;
+  chain_deal_id: bigint | null;
+  changed_at: Date | null;
+  created_at: Date | null;
+  deal_id: string | null;
+  end_at: Date | null;
+  end_epoch: bigint | null;
+  generation: number | null;
+  offline: boolean | null;
+  piece_bytes: bigint | null;
+  piece_cid: string | null;
+  price_per_epoch: Numeric | null;
+  provider_id: string | null;
+  reason_code: string | null;
+  reason_text: string | null;
+  said_at: Date | null;
+  said_status: string | null;
+  slot: number | null;
+  start_at: Date | null;
+  start_epoch: bigint | null;
+  state: string | null;
+  state_seconds: number | null;
+  verified: boolean | null;
+}
+
+export interface OpsDealsByProvider {
+  bytes: bigint | null;
+  deals: bigint | null;
+  example: string | null;
+  first_at: Date | null;
+  last_at: Date | null;
+  last_changed_at: Date | null;
+  provider_id: string | null;
+  reason_code: string | null;
+  state: string | null;
+}
+
+export interface OpsDealsByState {
+  bytes: bigint | null;
+  deals: bigint | null;
+  oldest_at: Date | null;
+  oldest_seconds: number | null;
+  place: number | null;
+  state: string | null;
+}
+
+export interface OpsExpiring {
+  aggregate_id: bigint | null;
+  chain_deal_id: bigint | null;
+  days_left: number | null;
+  deal_id: string | null;
+  end_at: Date | null;
+  end_epoch: bigint | null;
+  piece_bytes: bigint | null;
+  piece_cid: string | null;
+  provider_id: string | null;
+  renewal_due: boolean | null;
+  renewed: boolean | null;
+}
+
+export interface OpsFunnel {
+  aggregates: bigint | null;
+  bytes: bigint | null;
+  oldest_at: Date | null;
+  oldest_seconds: number | null;
+  place: number | null;
+  stage: string | null;
+  uploads: bigint | null;
+}
+
+export interface OpsJobFaults {
+  due_at: Date | null;
+  error: string | null;
+  job_id: string | null;
+  queue: string | null;
+  state: string | null;
+  subject: Json | null;
+  tries: number | null;
+}
+
+export interface OpsJobs {
+  jobs: bigint | null;
+  oldest_at: Date | null;
+  oldest_seconds: number | null;
+  queue: string | null;
+  state: string | null;
+}
+
+export interface OpsNoTakers {
+  aggregates: bigint | null;
+  code: string | null;
+  last_at: Date | null;
+  providers: bigint | null;
+}
+
+export interface OpsOutbox {
+  backlog_events: bigint | null;
+  dead_letters: bigint | null;
+  held_back: bigint | null;
+  held_seconds: number | null;
+  history_as_of: Date | null;
+  newest_at: Date | null;
+  newest_position: bigint | null;
+  oldest_dead_at: Date | null;
+  webhooks: bigint | null;
+  webhooks_failing: bigint | null;
+}
+
+export interface OpsProviders {
+  active_bytes: bigint | null;
+  active_deals: bigint | null;
+  active_p50_seconds: number | null;
+  agent: string | null;
+  ask_at: Date | null;
+  ask_price: Numeric | null;
+  ask_verified_price: Numeric | null;
+  failures: number | null;
+  faults: bigint | null;
+  in_flight_bytes: bigint | null;
+  in_flight_deals: bigint | null;
+  last_outcome_at: Date | null;
+  org: string | null;
+  proposals_hour: bigint | null;
+  provider_id: string | null;
+  published_p50_seconds: number | null;
+  refusals: bigint | null;
+  region: string | null;
+  resolve_error: string | null;
+  retry_at: Date | null;
+  score: number | null;
+  seen_at: Date | null;
+  standing: string | null;
+  state: string | null;
+  success_share: number | null;
+  successes: bigint | null;
+  transport: string | null;
+}
+
+export interface OpsRunway {
+  at: Date | null;
+  client: string | null;
+  days_left: number | null;
+  epoch: bigint | null;
+  free: Numeric | null;
+  per_day: Numeric | null;
+  reserved: Numeric | null;
+  spent: Numeric | null;
+  what: string | null;
+}
+
 export interface OpsStageTimes {
   active_at: Date | null;
   aggregate_id: bigint | null;
   entered_at: Date | null;
   left_at: Date | null;
   stage: string | null;
+}
+
+export interface OpsStore {
+  damaged_bytes: bigint | null;
+  damaged_ranges: bigint | null;
+  kept_aggregates: bigint | null;
+  kept_bytes: bigint | null;
+  oldest_damage_at: Date | null;
+  released_aggregates: bigint | null;
+  released_bytes: bigint | null;
+  scrub_pass_ended_at: Date | null;
+  stored_bytes: bigint | null;
+}
+
+export interface OpsStuck {
+  bytes: bigint | null;
+  hours: number | null;
+  id: string | null;
+  kind: string | null;
+  level: number | null;
+  name: string | null;
+  provider_id: string | null;
+  since: Date | null;
+  stage: string | null;
+  uploads: bigint | null;
+  why: string | null;
+}
+
+export interface OpsTimePercentiles {
+  aggregates: bigint | null;
+  max_seconds: number | null;
+  p50_seconds: number | null;
+  p95_seconds: number | null;
+  step: string | null;
+  week: Timestamp | null;
+}
+
+export interface OpsTransfers {
+  aggregate_id: bigint | null;
+  begun_at: Date | null;
+  bytes_per_second: number | null;
+  call_off_at: Date | null;
+  car_bytes: bigint | null;
+  covered_share: number | null;
+  deal_id: string | null;
+  moved_at: Date | null;
+  piece_cid: string | null;
+  provider_id: string | null;
+  served_bytes: bigint | null;
+  since_seconds: number | null;
+  state: string | null;
+}
+
+export interface OpsUploads {
+  active_replicas: number | null;
+  aggregate_id: bigint | null;
+  changed_at: Date | null;
+  created_at: Date | null;
+  dag_bytes: bigint | null;
+  failure: string | null;
+  missing_count: bigint | null;
+  missing_first: string | null;
+  owners: string[] | null;
+  piece_cid: string | null;
+  providers: string[] | null;
+  root: string | null;
+  stage: string | null;
+  state: string | null;
+  upload_id: bigint | null;
+}
+
+export interface OpsUploadsByState {
+  bytes: bigint | null;
+  state: string | null;
+  uploads: bigint | null;
+}
+
+export interface OpsWebhooks {
+  attempts: number | null;
+  backlog_events: bigint | null;
+  dead_letters: bigint | null;
+  delivered_at: Date | null;
+  failing_since: Date | null;
+  next_attempt_at: Date | null;
+  oldest_dead_at: Date | null;
+  owner: string | null;
+  state: string | null;
+  webhook_id: string | null;
 }
 
 export interface Outbox {
@@ -292,6 +635,52 @@ export interface Parts {
   object_offset: bigint;
   run_seq: number | null;
   upload_id: bigint;
+}
+
+export interface PinCluster {
+  answered_at: Date | null;
+  error: string | null;
+  failing_since: Date | null;
+  singleton: Generated<boolean>;
+}
+
+export interface PinRequestEvents {
+  at: Date;
+  detail: string | null;
+  from_state: PinRequestState | null;
+  position: Generated<bigint>;
+  request_id: string;
+  to_state: PinRequestState;
+}
+
+export interface PinRequests {
+  attempts: Generated<number>;
+  changed_at: Date;
+  cid: string;
+  created_at: Date;
+  detail: string | null;
+  gives_ownership: boolean;
+  id: string;
+  meta: Json | null;
+  name: string | null;
+  next_attempt_at: Generated<Date | null>;
+  origins: string[];
+  owner_id: bigint;
+  progress_at: Generated<Date>;
+  root: string;
+  state: PinRequestState;
+}
+
+export interface Pins {
+  acted: Generated<boolean>;
+  changed_at: Date;
+  due_at: Date | null;
+  error: string | null;
+  failing_since: Date | null;
+  status: PinStatus;
+  step: PinStep | null;
+  upload_id: bigint;
+  wish: Generated<number>;
 }
 
 export interface Placements {
@@ -337,6 +726,10 @@ export interface Policies {
    * Live deals read by id from the chain each second, at most, in the daily comparison. A million deals a day are 11.6.
    */
   reads_per_second: Generated<number>;
+  /**
+   * Why, in the words of whoever made this version; null: nothing was said.
+   */
+  reason: string | null;
   renew_before_epochs: Generated<bigint>;
   replicas: number;
   start_delay_epochs: bigint;
@@ -380,6 +773,40 @@ export interface Providers {
    */
   transport: string | null;
   transport_at: Date | null;
+}
+
+export interface PullEvents {
+  at: Generated<Date>;
+  error: string | null;
+  error_code: string | null;
+  id: Generated<bigint>;
+  kind: string;
+  pull_id: string;
+  pulled_bytes: Generated<bigint>;
+}
+
+export interface Pulls {
+  attempts: Generated<number>;
+  created_at: Generated<Date>;
+  error: string | null;
+  error_code: string | null;
+  failing_since: Date | null;
+  id: Generated<string>;
+  leased_by: string | null;
+  leased_until: Date | null;
+  next_attempt_at: Generated<Date>;
+  owner: string;
+  pulled_bytes: Generated<bigint>;
+  root: string | null;
+  settled_at: Date | null;
+  size_bytes: bigint | null;
+  state: Generated<PullState>;
+  /**
+   * As asked for. It may hold a signature, and is shown to its owner and to operators alone.
+   */
+  url: string;
+  validator: string | null;
+  wanted_root: string | null;
 }
 
 export interface Restorations {
@@ -427,6 +854,11 @@ export interface Tokens {
 
 export interface Transfers {
   begun_at: Date;
+  curve_at: Generated<ArrayType<Date>>;
+  /**
+   * served_bytes as of curve_at, a point for each 64th of the piece. Written with served_bytes; read by the API.
+   */
+  curve_bytes: Generated<ArrayType<bigint>>;
   deal_id: string;
   moved_at: Date;
   served: Buffer;
@@ -461,9 +893,13 @@ export interface UploadStatuses {
   dag_bytes: bigint | null;
   failure: string | null;
   id: bigint | null;
+  is_damaged: boolean | null;
+  is_held: boolean | null;
   missing_count: bigint | null;
   missing_first: string | null;
+  pin_status: PinStatus | null;
   placements: Json | null;
+  proposing_paused: boolean | null;
   root: string | null;
   state: UploadState | null;
 }
@@ -522,22 +958,55 @@ export interface DB {
   chain_freshness: ChainFreshness;
   choices: Choices;
   chunks: Chunks;
+  client_funds: ClientFunds;
+  count_changes: CountChanges;
+  current_cuts: CurrentCuts;
   cut_extents: CutExtents;
   cuts: Cuts;
   damage: Damage;
   deals: Deals;
   events: Events;
   history_cursor: HistoryCursor;
+  kept_counts: KeptCounts;
   network: Network;
+  ops_aggregate_stages: OpsAggregateStages;
   ops_aggregate_times: OpsAggregateTimes;
+  ops_aggregates: OpsAggregates;
+  ops_audit: OpsAudit;
+  ops_chain: OpsChain;
+  ops_daily: OpsDaily;
+  ops_deals: OpsDeals;
+  ops_deals_by_provider: OpsDealsByProvider;
+  ops_deals_by_state: OpsDealsByState;
+  ops_expiring: OpsExpiring;
+  ops_funnel: OpsFunnel;
+  ops_job_faults: OpsJobFaults;
+  ops_jobs: OpsJobs;
+  ops_no_takers: OpsNoTakers;
+  ops_outbox: OpsOutbox;
+  ops_providers: OpsProviders;
+  ops_runway: OpsRunway;
   ops_stage_times: OpsStageTimes;
+  ops_store: OpsStore;
+  ops_stuck: OpsStuck;
+  ops_time_percentiles: OpsTimePercentiles;
+  ops_transfers: OpsTransfers;
+  ops_uploads: OpsUploads;
+  ops_uploads_by_state: OpsUploadsByState;
+  ops_webhooks: OpsWebhooks;
   outbox: Outbox;
   owners: Owners;
   part_blocks: PartBlocks;
   parts: Parts;
+  pin_cluster: PinCluster;
+  pin_request_events: PinRequestEvents;
+  pin_requests: PinRequests;
+  pins: Pins;
   placements: Placements;
   policies: Policies;
   providers: Providers;
+  pull_events: PullEvents;
+  pulls: Pulls;
   restorations: Restorations;
   scrub_progress: ScrubProgress;
   tokens: Tokens;

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { noteChange } from '../story.ts';
 import type { DB, Json } from './tables.ts';
 
 /** Whose event it is. */
@@ -38,4 +39,10 @@ export async function tellEvents(trx: Kysely<DB>, events: readonly { subject: Su
     evidence: told.evidence ?? null,
   }));
   await trx.insertInto('events').values(rows).execute();
+  for (const { subject, told } of events) noteChange(changeText(subject, told));
+}
+
+function changeText(subject: Subject, { from, to }: Told): string {
+  const [[kind, id] = []] = Object.entries(subject);
+  return `${kind} ${id} ${from ?? ''}→${to}`;
 }

@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import type { Kysely } from 'kysely';
 import type { DB, Json } from '../db/tables.ts';
+import { note } from '../story.ts';
 import { storableText } from '../storable-text.ts';
 
 /** Who acts, and why when they say so. `name` is a token's name, or `cli:<user of the operating system>`. */
@@ -28,6 +29,7 @@ export async function writeAudit(trx: Kysely<DB>, entry: AuditEntry): Promise<vo
     .insertInto('audit')
     .values({ at, actor, action, subject, reason, detail: detail === null ? null : JSON.stringify(detail) })
     .execute();
+  note({ action, subject });
 }
 
 export interface ListedAudit {

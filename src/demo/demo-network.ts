@@ -4,6 +4,7 @@ import { openWalletFile } from '../deals/wallet/local-wallet.ts';
 import { createDevnet, type Devnet } from '../devnet/devnet.ts';
 import { parseAddress } from '../filecoin/address.ts';
 import { createLog } from '../log.ts';
+import { secretsOf } from '../redact.ts';
 import { startService } from '../service.ts';
 import type { DemoHome } from './demo-home.ts';
 
@@ -78,8 +79,10 @@ export async function startDemoNetwork(home: DemoHome, replicas: number): Promis
   };
   const devnet = stack.use(await createDevnet(options));
   await fund(devnet, home.walletFile);
-  const config = readConfig(environment(home, devnet.rpcUrl));
-  const service = await startService(config, { log: createLog(config.logLevel), signal: new AbortController().signal });
+  const env = environment(home, devnet.rpcUrl);
+  const config = readConfig(env);
+  const log = createLog(config.logLevel, { secrets: secretsOf(env) });
+  const service = await startService(config, { log, signal: new AbortController().signal });
   stack.use(service);
   const apiUrl = service.url ?? '';
   await introduce(devnet, { url: apiUrl, token: home.opsToken }, replicas);

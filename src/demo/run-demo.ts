@@ -111,6 +111,7 @@ async function closingLine(run: Run, check: CheckAnswer): Promise<string> {
 function introduce({ home, network, api, io }: Run): void {
   io.say(`lading demo: ${UPLOADS} uploads, ${DEMO_REPLICAS} replicas each, among ${network.providerCount} providers`);
   io.say(`  service    ${api.url} (token for role ops: ${home.opsToken})`);
+  io.say(`  dashboard  ${api.url}/dashboard (log in with that token)`);
   io.say(`  chain RPC  ${network.rpcUrl}`);
   io.say(`  data       ${home.dir}\n`);
 }

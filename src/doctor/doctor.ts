@@ -10,7 +10,9 @@ import type { ObjectStore } from '../storage/store.ts';
 import { checkEndpoint, checkWallet } from './check-chain.ts';
 import { checkDatabase, checkStuck } from './check-database.ts';
 import { checkDifferences, checkFinality } from './check-finality.ts';
+import { checkCluster } from './check-cluster.ts';
 import { checkPublicUrl } from './check-public-url.ts';
+import { checkWork } from './check-work.ts';
 import { checkDamage, checkRoom, checkStore } from './check-store.ts';
 import { examine, sound, type Finding } from './finding.ts';
 
@@ -32,8 +34,10 @@ export async function diagnose({ config, clock, signal, db, store }: DoctorInput
     ...(store === undefined ? [] : await checkStore(store)),
     ...(store === undefined ? [] : await checkRoom({ store, db }, { minFreeBytes, quotaBytes })),
     ...(await checkMoneyAndChain({ config, clock, signal, db })),
+    ...(await checkCluster(config.ipfsCluster, signal)),
     ...(await checkPublicUrl({ publicUrl, listeningUrl: listeningUrl(config.host, config.port), needsReach, signal })),
     ...(db === undefined ? [] : await checkDamage(db)),
+    ...(db === undefined ? [] : await checkWork(db)),
     ...(db === undefined ? [] : await checkStuck(db, { now: clock.now(), forceAgeMs: config.sealing.forceAgeMs })),
   ];
 }

@@ -1,11 +1,16 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
+import { writeAudit, type Act } from '../deals/audit.ts';
 import type { Cursor } from './change.ts';
 
 type Db = Kysely<DB>;
 
 export interface DeadLetter {
   id: bigint;
+  webhookId: string;
+  /** The token name that made the webhook, and where it calls. */
+  owner: string;
+  url: string;
   firstChange: string;
   changes: number;
   attempts: number;
@@ -16,22 +21,25 @@ export interface DeadLetter {
   redriving: boolean;
 }
 
-/** Oldest first. */
+/** Of one webhook, or of all, oldest first. */
 export async function listDeadLetters(
   db: Db,
-  webhookId: string,
-  { afterId, limit }: { afterId: bigint; limit: number },
+  { webhookId, afterId, limit }: { webhookId: string | undefined; afterId: bigint; limit: number },
 ): Promise<DeadLetter[]> {
-  const rows = await db
-    .selectFrom('webhook_dead_letters')
-    .selectAll()
-    .where('webhook_id', '=', webhookId)
-    .where('id', '>', afterId)
-    .orderBy('id')
-    .limit(limit)
-    .execute();
-  return rows.map((row) => ({
+  let query = db
+    .selectFrom('webhook_dead_letters as l')
+    .innerJoin('webhooks as w', 'w.id', 'l.webhook_id')
+    .selectAll('l')
+    .select(['w.owner', 'w.url'])
+    .where('l.id', '>', afterId)
+    .orderBy('l.id')
+    .limit(limit);
+  if (webhookId !== undefined) query = query.where('l.webhook_id', '=', webhookId);
+  return (await query.execute()).map((row) => ({
     id: row.id,
+    webhookId: row.webhook_id,
+    owner: row.owner,
+    url: row.url,
     firstChange: row.first_change,
     changes: row.changes,
     attempts: row.attempts,
@@ -42,21 +50,41 @@ export async function listDeadLetters(
   }));
 }
 
+/** Which dead letters: these ids, those of one webhook, or all. */
+export interface ChosenLetters {
+  webhookId?: string | undefined;
+  ids?: readonly bigint[] | undefined;
+}
+
 /**
- * Asks for one more try of all of them, or of those with these ids; answers how many there are. Whoever asks has mended
- * the receiver: what waits for it is tried now, with all of its time again.
+ * Asks for one more try of dead letters; answers how many there are. Whoever asks has mended the receiver: what waits for
+ * it, or for the one webhook that is named, is tried now, with all of its time again.
  */
-export async function redriveDeadLetters(
-  db: Db,
-  webhookId: string,
-  { ids, at }: { ids: readonly bigint[] | undefined; at: Date },
-): Promise<number> {
-  let query = db.updateTable('webhook_dead_letters').set({ redrive_at: at }).where('webhook_id', '=', webhookId);
+export async function redriveDeadLetters(db: Db, { webhookId, ids }: ChosenLetters, at: Date): Promise<number> {
+  let query = db.updateTable('webhook_dead_letters').set({ redrive_at: at });
+  if (webhookId !== undefined) query = query.where('webhook_id', '=', webhookId);
   if (ids !== undefined) query = query.where('id', 'in', ids.length === 0 ? [0n] : [...ids]);
-  const { numUpdatedRows } = await query.executeTakeFirst();
+  const letters = await query.returning('webhook_id').execute();
+  const receivers = new Set(letters.map((letter) => letter.webhook_id));
+  if (webhookId !== undefined) receivers.add(webhookId);
   await sql`update webhooks set next_attempt_at = clock_timestamp(),
-    failing_since = case when attempts > 0 then clock_timestamp() end where id = ${webhookId}::uuid`.execute(db);
-  return Number(numUpdatedRows);
+    failing_since = case when attempts > 0 then clock_timestamp() end where id = any(${[...receivers]}::uuid[])`.execute(
+    db,
+  );
+  return letters.length;
+}
+
+/** As redriveDeadLetters, with its audit row. */
+export async function redriveByHand(db: Db, chosen: ChosenLetters, act: Act & { at: Date }): Promise<number> {
+  const { by: actor, reason, at } = act;
+  return await db.transaction().execute(async (trx) => {
+    const redriven = await redriveDeadLetters(trx, chosen, at);
+    if (redriven === 0 && chosen.webhookId === undefined) return 0;
+    const detail = { redriven, ...(chosen.ids !== undefined && { ids: chosen.ids.map(String) }) };
+    const subject = chosen.webhookId ?? 'webhooks';
+    await writeAudit(trx, { actor, action: 'webhook.redrive', subject, reason, detail, at });
+    return redriven;
+  });
 }
 
 /** What a dead letter held: the changes after `from` up to `to`. */

@@ -3,11 +3,11 @@ import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
 import { describeError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Fetcher } from '../outgoing/fetcher.ts';
 import { describeChange, formatEventId, type AddressLetter, type Cursor } from './change.ts';
 import { deleteDeadLetter, findRedrive, keepDead } from './dead-letter-store.ts';
 import { compareCursors } from './outbox.ts';
 import { cursorOf, readChanges, type FoundChange } from './read-changes.ts';
-import type { AddressRules } from './webhook-address.ts';
 import { callWebhook, CallOff, type CallFault } from './webhook-call.ts';
 import { isDead, isGone, isRefusal, webhookWaitMs } from './webhook-retry.ts';
 import { signBody } from './webhook-signature.ts';
@@ -15,6 +15,7 @@ import {
   advanceDead,
   advanceDelivered,
   claimWebhooks,
+  mayBeTold,
   passOver,
   releaseAll,
   releaseFailed,
@@ -31,7 +32,9 @@ export interface DeliveryDeps {
   log: Pick<Log, 'info' | 'warn' | 'error'>;
   letter(): AddressLetter;
   secretOf(webhookId: string): string;
-  rules: AddressRules;
+  fetcher: Pick<Fetcher, 'request'>;
+  /** Names that the configuration gives out: their tokens are not revoked. */
+  configuredNames: readonly string[];
   /** A call is tried for so long before it is a dead letter. */
   retryForMs: number;
   /** Names this process among those that deliver. */
@@ -61,7 +64,8 @@ export class WebhookDelivery {
     if (limit === 0 || signal.aborted) return;
     // A process that stood still for longer than a lease must not be two workers of one webhook.
     const except = [...this.#working.keys()];
-    const claimed = await claimWebhooks(this.#deps.kysely, { holder: this.#deps.holder, limit, except });
+    const { kysely, holder, configuredNames } = this.#deps;
+    const claimed = await claimWebhooks(kysely, { holder, limit, except, configuredNames });
     for (const webhook of claimed) {
       const work = deliver(this.#deps, webhook, signal)
         .catch((error: unknown) => {
@@ -192,6 +196,6 @@ function call(
     'lading-signature': signBody(deps.secretOf(id), body, deps.clock.now()),
   };
   // A process that stood still may find others at its work: what they told next must not be followed by this.
-  const mayGo = () => renewLease(deps.kysely, hold);
-  return callWebhook({ url, body, headers, mayGo }, deps.rules, signal);
+  const mayGo = async () => (await renewLease(deps.kysely, hold)) && (await mayBeTold(deps.kysely, id, deps));
+  return callWebhook({ url, body, headers, mayGo }, deps.fetcher, signal);
 }

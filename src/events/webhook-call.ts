@@ -1,9 +1,5 @@
-import * as http from 'node:http';
-import * as https from 'node:https';
-import type { LookupFunction } from 'node:net';
-import { isIPv6 } from 'node:net';
-import { describeError, LadingError } from '../errors.ts';
-import { parseWebhookUrl, resolveWebhook, type AddressRules } from './webhook-address.ts';
+import { LadingError } from '../errors.ts';
+import type { Fetcher } from '../outgoing/fetcher.ts';
 
 export interface WebhookCall {
   url: string;
@@ -29,86 +25,41 @@ export class CallOff extends Error {
 const CALL_LIMIT_MS = 15_000;
 /** Nobody reads what a receiver says; so much is let through, so that it can end in good order. */
 const MAX_ANSWER_BYTES = 64 * 1024;
+const limits = { headMs: CALL_LIMIT_MS, allMs: 2 * CALL_LIMIT_MS, bodyBytes: MAX_ANSWER_BYTES };
 
 /**
- * One POST to the address that was checked in this very call: the name is not resolved again, and no redirect followed.
- * Undefined when it was taken (2xx), else what went wrong. Throws only `CallOff`, and when `signal` aborts.
+ * One POST; no redirect is followed. Undefined when it was taken (2xx), else what went wrong. Throws only `CallOff`, what
+ * `mayGo` throws, and when `signal` aborts.
  */
 export async function callWebhook(
-  call: WebhookCall,
-  rules: AddressRules,
+  { mayGo, ...call }: WebhookCall,
+  fetcher: Pick<Fetcher, 'request'>,
   signal: AbortSignal,
 ): Promise<CallFault | undefined> {
+  const go = async () => {
+    if (mayGo !== undefined && !(await mayGo())) throw new CallOff('another process makes this call, or nobody may');
+  };
   try {
-    const url = parseWebhookUrl(call.url);
-    const address = await resolveWebhook(url, rules);
-    const status = await post({ ...call, url, address }, AbortSignal.any([signal, AbortSignal.timeout(CALL_LIMIT_MS)]));
-    if (status >= 200 && status < 300) return undefined;
+    using answer = await fetcher.request({ ...call, method: 'POST', limits, mayGo: go, signal });
+    const { status } = answer;
+    if (status >= 200 && status < 300) {
+      await readOff(answer.body);
+      return undefined;
+    }
     const isRedirect = status >= 300 && status < 400;
     return { error: `it answered ${status}${isRedirect ? ': redirects are not followed' : ''}`, status };
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof CallOff) throw error;
     if (error instanceof LadingError) return { error: error.message };
-    const isLate = error instanceof Error && error.name === 'TimeoutError';
-    return { error: isLate ? `no answer within ${CALL_LIMIT_MS / 1_000} s` : describeError(error) };
+    throw error;
   }
 }
 
-interface CheckedCall extends Omit<WebhookCall, 'url'> {
-  url: URL;
-  address: string;
-}
-
-function post({ url, address, body, headers, mayGo }: CheckedCall, signal: AbortSignal): Promise<number> {
-  const family = isIPv6(address) ? 6 : 4;
-  const lookup: LookupFunction = (_host, { all }, done) => {
-    if (all === true) done(null, [{ address, family }]);
-    else done(null, address, family);
-  };
-  const isSecure = url.protocol === 'https:';
-  const { request } = isSecure ? https : http;
-  return new Promise<number>((resolve, reject) => {
-    const sending = request(
-      url,
-      // A connection of its own: one kept from before would be to an address that was checked before.
-      {
-        method: 'POST',
-        agent: false,
-        lookup,
-        signal,
-        headers: { ...headers, 'content-length': Buffer.byteLength(body) },
-      },
-      (response) => {
-        let bytes = 0;
-        response.on('data', (chunk: Buffer) => {
-          bytes += chunk.length;
-          if (bytes > MAX_ANSWER_BYTES) response.destroy();
-        });
-        response.on('error', () => undefined);
-        response.once('close', () => resolve(response.statusCode ?? 0));
-      },
-    );
-    const fail = (error: unknown) => reject(signal.aborted ? signal.reason : error);
-    sending.once('error', fail);
-    // A receiver that answers with another protocol's first words: without this nobody would be told of the end.
-    sending.once('upgrade', ({ statusCode = 0 }, socket) => {
-      socket.destroy();
-      resolve(statusCode);
-    });
-    const go = async () => {
-      if (mayGo !== undefined && !(await mayGo())) throw new CallOff('another process makes this call');
-      sending.end(body);
-    };
-    sending.once('socket', (socket) =>
-      socket.once(
-        isSecure ? 'secureConnect' : 'connect',
-        () =>
-          void go().catch((error: unknown) => {
-            fail(error);
-            sending.destroy();
-          }),
-      ),
-    );
-  });
+/** Its status says that it took the call, whatever becomes of the rest. */
+async function readOff(body: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const _chunk of body);
+  } catch {
+    // Longer than anybody wants, or cut.
+  }
 }

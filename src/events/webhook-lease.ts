@@ -29,13 +29,37 @@ const LEASE_MS = 60_000;
 const lease = sql<Date>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
 /**
+ * Whoever's token opens nothing any more, revoked or past its time, is told nothing: the webhook stays where it is until
+ * there is a token of its name again.
+ */
+const hasToken = (configuredNames: readonly string[]) => sql`(w.owner = any(${configuredNames}::text[])
+  or exists (select from tokens t where t.name = w.owner and t.revoked_at is null
+    and (t.expires_at is null or t.expires_at > clock_timestamp())))`;
+
+/** Whether its owner may still be told anything. */
+export async function mayBeTold(
+  db: Db,
+  id: string,
+  { configuredNames }: { configuredNames: readonly string[] },
+): Promise<boolean> {
+  const { rows } = await sql`select from webhooks w where w.id = ${id}::uuid and ${hasToken(configuredNames)}`.execute(
+    db,
+  );
+  return rows.length === 1;
+}
+
+interface Claim {
+  holder: string;
+  limit: number;
+  except: readonly string[];
+  configuredNames: readonly string[];
+}
+
+/**
  * Takes webhooks that may have something to tell and that no process delivers. The database's clock decides. The newest
  * event is looked up once: to look for one after each cursor reads the whole table where there is none.
  */
-export async function claimWebhooks(
-  db: Db,
-  { holder, limit, except }: { holder: string; limit: number; except: readonly string[] },
-) {
+export async function claimWebhooks(db: Db, { holder, limit, except, configuredNames }: Claim) {
   const { rows } = await sql<{
     id: string;
     url: string;
@@ -52,6 +76,7 @@ export async function claimWebhooks(
     ), due as (
       select id from webhooks w
       where id <> all(${except}::uuid[]) and next_attempt_at <= clock_timestamp() and (leased_until is null or leased_until <= clock_timestamp())
+        and ${hasToken(configuredNames)}
         and (exists (select from newest n where (n.xid, n.position) >
             (w.cursor_xid, w.cursor_position - case when w.cursor_index = ${ROW_DONE} then 0 else 1 end))
           or exists (select from webhook_dead_letters l where l.webhook_id = w.id and l.redrive_at is not null))

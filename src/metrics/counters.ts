@@ -1,6 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { RpcRequest } from '../chain/rpc-endpoint.ts';
 import type { JobRun } from '../jobs.ts';
+import type { StoreTold } from './count-store.ts';
 
 /** A request that was answered; one without a route was for no path of ours. */
 export interface AnsweredRequest {
@@ -22,7 +23,7 @@ export interface ProviderAnswer {
 }
 
 /** What is counted as it happens. */
-export interface Counters {
+export interface Counters extends StoreTold {
   rpcRequested(request: RpcRequest): void;
   jobRan(run: JobRun): void;
   requestAnswered(request: AnsweredRequest): void;
@@ -36,11 +37,18 @@ const RPC_SECONDS = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
 const HTTP_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300];
 /** From a wake-up with nothing to do to the hashing of 32 GiB. */
 const JOB_SECONDS = [0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1_800, 7_200];
+/** From a file that is in memory to a store that is far and busy. */
+const STORE_SECONDS = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1, 5, 30];
 /** A deal filter of a provider may take a minute. */
 const PROVIDER_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export function createCounters(registry: Registry): Counters {
-  return { ...chainCounters(registry), ...workCounters(registry), ...doorCounters(registry) };
+  return {
+    ...chainCounters(registry),
+    ...workCounters(registry),
+    ...doorCounters(registry),
+    ...storeCounters(registry),
+  };
 }
 
 function chainCounters(registry: Registry): Pick<Counters, 'rpcRequested'> {
@@ -101,6 +109,28 @@ function workCounters(registry: Registry): Pick<Counters, 'jobRan' | 'providerAn
       if (refusal !== undefined) refusals.inc({ reason: refusal });
       providerSeconds.observe({ question }, ms / 1_000);
     },
+  };
+}
+
+function storeCounters(registry: Registry): StoreTold {
+  const registers = [registry];
+  const seconds = new Histogram({
+    name: 'lading_store_operation_duration_seconds',
+    help: 'How long the object store took: of reads until their first bytes.',
+    labelNames: ['operation', 'outcome'] as const,
+    buckets: STORE_SECONDS,
+    registers,
+  });
+  const read = new Counter({ name: 'lading_store_read_bytes_total', help: 'Bytes read from the store.', registers });
+  const written = new Counter({
+    name: 'lading_store_written_bytes_total',
+    help: 'Bytes written to the store, those that were dropped before they were committed too.',
+    registers,
+  });
+  return {
+    storeActed: ({ operation, failed, ms }) =>
+      seconds.observe({ operation, outcome: failed ? 'failed' : 'done' }, ms / 1_000),
+    storeMoved: (direction, bytes) => (direction === 'read' ? read : written).inc(bytes),
   };
 }
 

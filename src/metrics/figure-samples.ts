@@ -42,6 +42,18 @@ const FAMILIES: Record<Group, Partial<Record<Figure['what'], Family>>> = {
     transfer: { label: 'state', items: 'lading_transfers', states: ['not_begun', 'moving', 'still'] },
     provider: { label: 'state', items: 'lading_providers', states: ['enabled', 'resting', 'paused', 'removed'] },
     webhook: { label: 'state', items: 'lading_webhooks', states: ['well', 'failing'] },
+    pull: {
+      label: 'state',
+      items: 'lading_pulls',
+      age: 'lading_pulls_oldest_age_seconds',
+      states: ['waiting', 'failing'],
+    },
+    pin_request: {
+      label: 'state',
+      items: 'lading_pin_requests',
+      age: 'lading_pin_requests_oldest_age_seconds',
+      states: ['queued', 'pinning'],
+    },
     difference: {
       label: 'kind',
       items: 'lading_chain_differences',
@@ -50,12 +62,18 @@ const FAMILIES: Record<Group, Partial<Record<Figure['what'], Family>>> = {
   },
   totals: {
     upload: { ...UPLOADS, states: ['stowed', 'failed', 'removed'] },
+    pin: {
+      label: 'state',
+      items: 'lading_pins',
+      age: 'lading_pins_oldest_age_seconds',
+      states: ['queued', 'pinning', 'pinned', 'failed'],
+    },
     deal: { ...DEALS, states: ['active', 'expired', 'slashed', 'missed', 'rejected', 'failed', 'abandoned'] },
   },
 };
 
 /** Nothing waits in these, so that no age means anything. */
-const AT_REST: ReadonlySet<string> = new Set(['active', 'released']);
+const AT_REST: ReadonlySet<string> = new Set(['active', 'released', 'pinned']);
 const JOB_STATES: Record<Group, readonly string[]> = {
   pipeline: ['waiting', 'deferred', 'retry', 'active'],
   totals: ['failed'],
@@ -93,6 +111,7 @@ function singleSamples(figures: readonly Figure[], now: Date): Sample[] {
   const find = (what: Figure['what'], label?: string) =>
     figures.find((one) => one.what === what && (label === undefined || one.label === label));
   const failingSince = find('webhook', 'failing')?.oldest;
+  const clusterSince = find('pin_cluster')?.oldest;
   const finalized = find('epoch', 'finalized');
   const none = {};
   return [
@@ -104,6 +123,11 @@ function singleSamples(figures: readonly Figure[], now: Date): Sample[] {
       name: 'lading_webhooks_oldest_failing_seconds',
       labels: none,
       value: failingSince ? ageSeconds(failingSince, now) : 0,
+    },
+    {
+      name: 'lading_pin_cluster_failing_seconds',
+      labels: none,
+      value: clusterSince ? ageSeconds(clusterSince, now) : 0,
     },
     ...(finalized === undefined
       ? []

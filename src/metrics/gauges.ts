@@ -34,6 +34,16 @@ export const GAUGES = {
     help: 'Since the oldest job was due, or taken where it is active.',
     labels: ['queue', 'state'],
   },
+  lading_pulls: { help: 'Uploads by URL that are under way, by whether they fail.', labels: ['state'] },
+  lading_pulls_oldest_age_seconds: { help: 'Since the oldest of them was asked for.', labels: ['state'] },
+  lading_pin_requests: { help: 'Pins by CID that are under way.', labels: ['state'] },
+  lading_pin_requests_oldest_age_seconds: { help: 'Since the oldest of them was asked for.', labels: ['state'] },
+  lading_pins: { help: 'Uploads in the IPFS Cluster by the state of their pin.', labels: ['state'] },
+  lading_pins_oldest_age_seconds: { help: 'Since the oldest pin in this state last changed.', labels: ['state'] },
+  lading_pin_cluster_failing_seconds: {
+    help: 'Since when the IPFS Cluster does not answer; 0: it does, or there is none.',
+    labels: [],
+  },
   lading_webhooks: { help: 'Webhooks by how their calls go.', labels: ['state'] },
   lading_webhooks_oldest_failing_seconds: { help: 'Since the webhook that fails longest began to.', labels: [] },
   lading_webhook_backlog_events: {
@@ -70,6 +80,30 @@ export const GAUGES = {
   lading_rpc_endpoint_epoch: { help: 'Of its head, when it was last compared.', labels: ['endpoint'] },
   lading_rpc_endpoint_lag_epochs: { help: 'Behind the best head.', labels: ['endpoint'] },
   lading_rpc_endpoint_latency_seconds: { help: 'Moving average of about ten answered requests.', labels: ['endpoint'] },
+  lading_stuck_items: {
+    help: 'What is not where it should be for longer than this: uploads without an aggregate, aggregates without an active deal, deals not published.',
+    labels: ['kind', 'beyond'],
+  },
+  lading_deals_unrenewed: {
+    help: 'Active deals that end within this time, and that no later deal follows.',
+    labels: ['within'],
+  },
+  lading_deals_ended: { help: 'Deals that came to nothing or to their end, by why.', labels: ['state', 'reason'] },
+  lading_datacap_free_bytes: { help: 'DataCap of each client of ours, as the chain showed it.', labels: ['client'] },
+  lading_datacap_runway_seconds: {
+    help: 'How long it lasts by what the last four weeks took; absent where they took none.',
+    labels: ['client'],
+  },
+  lading_escrow_free_fil: {
+    help: 'Market balance of each client of ours that nothing locks, as the chain showed it.',
+    labels: ['client'],
+  },
+  lading_escrow_runway_seconds: {
+    help: 'How long it lasts by what the last four weeks took; absent where they took none.',
+    labels: ['client'],
+  },
+  lading_proposing_paused: { help: '1 while an operator has paused all proposing.', labels: [] },
+  lading_proposing_paused_seconds: { help: 'Since when it is paused; 0: it is not.', labels: [] },
   lading_figures_age_seconds: {
     help: 'How old the figures of the database are; a group that could not be read for long is absent with its figures.',
     labels: ['group'],

@@ -4,12 +4,15 @@ import { sumStoredBytes } from '../aggregate/keep/quota.ts';
 import type { EndpointHealth } from '../chain/endpoint-health.ts';
 import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
+import { findProposing } from '../deals/propose/pause.ts';
 import { findWatchStatus } from '../deals/watch/freshness-store.ts';
 import { createCounters, type Counters } from './counters.ts';
 import { endpointSamples } from './endpoint-samples.ts';
 import { chainSamples, figureSamples } from './figure-samples.ts';
 import { listFigures, listTotals } from './figure-store.ts';
 import { GAUGES, type GaugeName, type Sample } from './gauges.ts';
+import { operatorSamples, proposingSamples, readOperatorFigures } from './operator-figures.ts';
+import { readStageTimes, stageTimesText } from './stage-times.ts';
 import { keep, type KeepRules } from './kept.ts';
 
 /** The metrics of one service: several in one process share nothing. */
@@ -42,6 +45,9 @@ const GOOD_TIMES = 4;
 function processMetrics(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'lading_' });
+  // Gauges by the names of counters, which promtool refuses; each is the sum of another by type.
+  for (const kind of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`lading_nodejs_active_${kind}_total`);
   return registry;
 }
 
@@ -50,12 +56,12 @@ export function createMetrics(): Metrics {
   const process = processMetrics();
   const gauges = openGauges(registry);
   const counters = createCounters(registry);
-  const write = async (read: () => Promise<Sample[]>): Promise<string> => {
-    const samples = await read();
+  const write = async (read: () => Promise<Reading>): Promise<string> => {
+    const { samples, histograms } = await read();
     for (const gauge of gauges.values()) gauge.reset();
     for (const { name, labels, value } of samples) gauges.get(name)?.set(labels, value);
     // A reader need not know another spelling of what is no number.
-    return `${await registry.metrics()}\n${await process.metrics()}`.replaceAll(/ Nan$/gm, ' NaN');
+    return `${await registry.metrics()}\n${histograms}${await process.metrics()}`.replaceAll(/ Nan$/gm, ' NaN');
   };
   return {
     counters,
@@ -66,6 +72,12 @@ export function createMetrics(): Metrics {
       return () => (writing ??= write(read).finally(() => (writing = undefined)));
     },
   };
+}
+
+interface Reading {
+  samples: Sample[];
+  /** Of the database, as text; empty where it cannot be read. */
+  histograms: string;
 }
 
 function openGauges(registry: Registry): Map<GaugeName, Gauge> {
@@ -79,7 +91,7 @@ function openGauges(registry: Registry): Map<GaugeName, Gauge> {
 }
 
 /** The database is read at most as often as the rules say, however many scrape. */
-function createReader(sources: MetricSources): () => Promise<Sample[]> {
+function createReader(sources: MetricSources): () => Promise<Reading> {
   const { kysely, store, clock, rpcHealth, monotonicMs = () => performance.now() } = sources;
   const rules = (freshMs: number): KeepRules => ({
     freshMs,
@@ -88,13 +100,20 @@ function createReader(sources: MetricSources): () => Promise<Sample[]> {
     monotonicMs,
   });
   const pipeline = keep(
-    async () => ({ figures: await listFigures(kysely, clock.now()), chain: await findWatchStatus(kysely, clock) }),
+    async () => ({
+      figures: await listFigures(kysely, clock.now()),
+      chain: await findWatchStatus(kysely, clock),
+      proposing: await findProposing(kysely),
+    }),
     rules(PIPELINE_FRESH_MS),
   );
   const totals = keep(
     async () => ({ figures: await listTotals(kysely), storedBytes: await sumStoredBytes(kysely) }),
     rules(TOTALS_FRESH_MS),
   );
+  // Apart: what costs the most, or a view that is of another version, takes no other figures along.
+  const operators = keep(() => readOperatorFigures(kysely), rules(TOTALS_FRESH_MS));
+  const stages = keep(() => readStageTimes(kysely), rules(TOTALS_FRESH_MS));
   const free = keep(() => store.freeBytes(), rules(PIPELINE_FRESH_MS));
   const age = (group: string, readAt: number): Sample => ({
     name: 'lading_figures_age_seconds',
@@ -102,17 +121,21 @@ function createReader(sources: MetricSources): () => Promise<Sample[]> {
     value: (monotonicMs() - readAt) / 1_000,
   });
   return async () => {
-    const [work, sums, space] = await Promise.all([pipeline(), totals(), free()]);
+    const [work, sums, ops, times, space] = await Promise.all([pipeline(), totals(), operators(), stages(), free()]);
     const now = clock.now();
-    return [
+    const samples = [
       ...endpointSamples(rpcHealth?.() ?? [], now),
       ...(work === undefined ? [] : figureSamples('pipeline', work.value.figures, now)),
       ...(work === undefined || rpcHealth === undefined ? [] : chainSamples(work.value.chain, now)),
+      ...(work === undefined ? [] : proposingSamples(work.value.proposing, now)),
       ...(work === undefined ? [] : [age('pipeline', work.readAt)]),
       ...(sums === undefined ? [] : figureSamples('totals', sums.value.figures, now)),
       ...(sums === undefined ? [] : [age('totals', sums.readAt), bytes('lading_store_bytes', sums.value.storedBytes)]),
+      ...(ops === undefined ? [] : [...operatorSamples(ops.value), age('operators', ops.readAt)]),
+      ...(times === undefined ? [] : [age('stages', times.readAt)]),
       ...(space?.value === undefined ? [] : [bytes('lading_store_free_bytes', space.value)]),
     ];
+    return { samples, histograms: times === undefined ? '' : stageTimesText(times.value) };
   };
 }
 

@@ -1,20 +1,34 @@
-import type { UploadState } from '../db/tables.ts';
+import type { PinStatus as StoredStatus, UploadState } from '../db/tables.ts';
 import { unreachable } from '../errors.ts';
 
-type PinStatus = 'queued' | 'pinned' | 'failed';
+/** As it is told. */
+type PinStatus = Exclude<StoredStatus, 'unpinned'>;
 
-/** Pure. Without an IPFS Cluster the service itself is the pin: pinned once every block is durably stored here. */
-export function pinStatus(state: UploadState): PinStatus {
-  switch (state) {
+/** What is known of an upload that bears on its pin. */
+interface PinFacts {
+  state: UploadState;
+  /** Its bytes are in the store: not released after its deals were active. */
+  isHeld: boolean;
+  /** Some of them are not what they were, and nobody has cleared it. */
+  isDamaged: boolean;
+  /** Of its pin in the IPFS Cluster; null: it has none yet. */
+  pin: StoredStatus | null;
+}
+
+/** Pure. Where an IPFS Cluster is configured its word counts, and else the service itself is the pin. */
+export function pinStatus(facts: PinFacts, inCluster: boolean): PinStatus {
+  if (inCluster && facts.pin !== null) return facts.pin === 'unpinned' ? 'failed' : facts.pin;
+  switch (facts.state) {
     case 'incomplete':
       return 'queued';
     case 'waiting':
     case 'stowed':
-      return 'pinned';
+      if (inCluster) return 'queued';
+      return facts.isHeld && !facts.isDamaged ? 'pinned' : 'failed';
     case 'failed':
     case 'removed':
       return 'failed';
     default:
-      return unreachable(state);
+      return unreachable(facts.state);
   }
 }

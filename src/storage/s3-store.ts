@@ -1,6 +1,7 @@
-import { DeleteObjectCommand, ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, ListObjectsV2Command, type S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { LadingError } from '../errors.ts';
 import { checkKey, isKey } from './object-key.ts';
+import { createS3Client } from './s3-client.ts';
 import { answered } from './s3-faults.ts';
 import { headS3Object } from './s3-head.ts';
 import { ASK_TIMEOUT_MS, type S3Target } from './s3-multipart.ts';
@@ -13,12 +14,6 @@ import type { ServiceStore, StagedObject, StoredObject } from './store.ts';
 
 /** Parts under way over all objects: 48 MiB of memory, and enough to fill a gigabit line over 300 ms of latency. */
 const PARTS_IN_FLIGHT = 6;
-/** The first try and four more, with the SDK's pauses between them: about ten seconds in all. */
-const ATTEMPTS = 5;
-const CONNECT_TIMEOUT_MS = 5_000;
-/** Every provider that downloads holds one for hours; the SDK's 50 would let 50 slow ones stop all uploads. */
-const MAX_SOCKETS = 512;
-
 /**
  * The object store in a bucket of S3 or of a server that speaks it. It must honour `If-None-Match: *` for PUT and for
  * completing multipart uploads (AWS, MinIO, versitygw do): by this an object never changes.
@@ -98,33 +93,14 @@ export class S3Store implements ServiceStore {
 }
 
 /**
- * Opens the store, and asks for the bucket once, so that a wrong name or key shows at start. Credentials come from the
- * usual AWS_* variables (and what else the SDK knows: shared files, instance roles) unless given.
+ * Opens the store, and asks for the bucket once, so that a wrong name or key shows at start. Credentials as
+ * `createS3Client` takes them.
  */
 export async function openS3Store(
   place: S3Place,
   credentials?: NonNullable<S3ClientConfig['credentials']>,
 ): Promise<S3Store> {
-  const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
-  const client = new S3Client({
-    ...(place.region === undefined ? {} : { region: place.region }),
-    // A server at an address has no names for its buckets in DNS.
-    ...(place.endpoint === undefined ? {} : { endpoint: place.endpoint, forcePathStyle: true }),
-    ...(credentials === undefined ? {} : { credentials }),
-    maxAttempts: ATTEMPTS,
-    retryMode: 'standard',
-    // We give CRC-32s of our own for all that is written; a range has none that could be verified.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: {
-      connectionTimeout: CONNECT_TIMEOUT_MS,
-      // Whoever reads slowly leaves the socket idle; src/storage/s3-read.ts times only what it waits for.
-      socketTimeout: 0,
-      throwOnRequestTimeout: true,
-      httpAgent: sockets,
-      httpsAgent: sockets,
-    },
-  });
+  const client = createS3Client(place, credentials);
   const store = new S3Store(client, place);
   try {
     await checkRegion(client);

@@ -11,6 +11,8 @@ import { isMadeHere } from './token-text.ts';
 export interface DatabaseTokens {
   /** The token while it is good. Throws `UNAVAILABLE` when the database cannot say: nobody comes in on a guess. */
   find(token: string, digest: Buffer): Promise<Token | undefined>;
+  /** As find, for whoever shows what was made for the token: its session. */
+  findByDigest(digest: Buffer): Promise<Token | undefined>;
   /** The next use asks the database: for whoever has just revoked one, and should see it at once. */
   forget(): void;
   /** Writes down when each was last used since the last time. */
@@ -53,15 +55,16 @@ export function createDatabaseTokens(deps: DatabaseTokensDeps): DatabaseTokens {
     answer.then((found) => found === undefined && forget(), forget);
     return answer;
   };
+  const findByDigest = async (digest: Buffer): Promise<Token | undefined> => {
+    const found = await ask(digest.toString('base64'), digest);
+    const now = clock.now();
+    if (found === undefined || (found.expiresAt !== undefined && found.expiresAt <= now)) return undefined;
+    used.set(found.id, now);
+    return found;
+  };
   return {
-    async find(token, digest) {
-      if (!isMadeHere(token)) return undefined;
-      const found = await ask(digest.toString('base64'), digest);
-      const now = clock.now();
-      if (found === undefined || (found.expiresAt !== undefined && found.expiresAt <= now)) return undefined;
-      used.set(found.id, now);
-      return found;
-    },
+    find: async (token, digest) => (isMadeHere(token) ? await findByDigest(digest) : undefined),
+    findByDigest,
     forget: () => kept.clear(),
     async saveLastUsed() {
       const saving = new Map(used);

@@ -67,7 +67,7 @@ test('the page loads nothing and runs no script, and leads to every code', async
   await using fixture = await apiFixture();
   const page = await fixture.server.inject('/docs');
   expect(page.headers['content-security-policy']).toContain("default-src 'none'");
-  expect(page.body).not.toMatch(/<script|<link|<img|https?:\/\/(?!lading\.example\.com)/);
+  expect(page.body).not.toMatch(/<script|<link|<img|https?:\/\/(?!(lading|files)\.example\.com)/);
   const missing = await fixture.server.inject('/nowhere/at/all');
   const { type } = missing.json<{ type: string }>();
   expect(page.body).toContain(`id="${type.replace('/docs#', '')}"`);

@@ -149,3 +149,35 @@ test('an aggregate that was active once, and is stored anew, has no time by the 
   expect(rest).not.toHaveProperty('etaActive');
   expect(rest).not.toHaveProperty('queueing');
 });
+
+test('a pause of all proposing is told at once: to whoever uploads, checks or lists, and nobody is given a time', async () => {
+  await using fixture = await apiFixture({ server: { outlooks: () => outlooks }, groups: true });
+  const root = await upload(fixture, 'before the pause');
+  const act = (verb: string) =>
+    fixture.server.inject({ method: 'POST', url: `/proposing/${verb}`, headers: bearer(tokens.ops) });
+  const { id } = await seedAggregate(fixture.kysely, fixture.store, { roots: [root] });
+  await decide(fixture, id, [refusal('f01000', 'escrow')]);
+  expect((await act('pause')).statusCode).toBe(200);
+  const paused = { code: 'proposing_off', providers: 0, text: 'nothing is proposed now: the operator has paused it' };
+  const unknown = { p50: null, p95: null };
+  expect((await valueOf(fixture, root)).queueing).toMatchObject({
+    reason: 'proposing_paused',
+    etaActive: unknown,
+    why: [paused, { code: 'escrow' }],
+  });
+  const { car } = sampleUpload('in the pause');
+  const headers = { ...bearer(tokens.upload), 'content-type': 'application/car' };
+  const answer = (await fixture.server.inject({ method: 'POST', url: '/upload', payload: car, headers })).json();
+  const waiting = { reason: 'waiting_for_aggregate', etaActive: unknown, why: [paused] };
+  expect(answer.value.queueing).toMatchObject(waiting);
+  const listed = (await fixture.server.inject({ url: '/uploads', headers: bearer(tokens.read) })).json().items;
+  expect(listed.map((one: { queueing: { reason: string } }) => one.queueing.reason)).toEqual([
+    'waiting_for_aggregate',
+    'proposing_paused',
+  ]);
+  await act('resume');
+  const { queueing } = await valueOf(fixture, root);
+  expect(queueing).toMatchObject({ reason: 'waiting_for_escrow' });
+  expect(queueing.why).toHaveLength(1);
+  expect(queueing.etaActive.p50).not.toBeNull();
+});

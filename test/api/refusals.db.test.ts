@@ -12,7 +12,10 @@ test('a body that a route does not take is refused, not left unread', async () =
     headers: json,
     payload: '{"force":true}',
   });
-  expect(sealed.json()).toMatchObject({ code: 'INVALID_REQUEST', detail: expect.stringContaining('no body') });
+  expect(sealed.json()).toMatchObject({
+    code: 'INVALID_REQUEST',
+    detail: 'body must not have force: there is no such property',
+  });
   const plain = await fixture.server.inject({ method: 'POST', url: '/aggregates/1/seal', headers: asOps });
   expect(plain.json()).toMatchObject({ code: 'NOT_FOUND' });
 });

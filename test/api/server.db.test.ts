@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { createSessionCookies } from '../../src/api/door/session-cookie.ts';
 import { NotReady } from '../../src/api/health.ts';
+import { systemClock } from '../../src/clock.ts';
 import { apiFixture, bearer, tokens } from '../support/api-fixture.ts';
 
 test('alive is alive, ready is ready when all is', async () => {
@@ -32,6 +34,18 @@ test('what is not ready says since when, where that is known', async () => {
   await using fixture = await apiFixture({ server: { readiness } });
   const response = await fixture.server.inject('/readyz');
   expect(response.json()).toEqual({ status: 'not ready', checks: { chain: 'failed since 2026-03-01T00:00:00.000Z' } });
+});
+
+test('what an operator paused is told beside the checks, and makes nobody less ready; nor does a notice that cannot be read', async () => {
+  const told = { proposing: 'paused since 2026-03-01T00:00:00.000Z' };
+  let notices = async () => told;
+  const readiness = { database: async () => undefined };
+  await using fixture = await apiFixture({ server: { readiness, notices: () => notices() } });
+  const ready = await fixture.server.inject('/readyz');
+  expect([ready.statusCode, ready.json()]).toEqual([200, { status: 'ok', checks: { database: 'ok' }, notices: told }]);
+  notices = () => Promise.reject(new Error('gone'));
+  const unread = await fixture.server.inject('/readyz');
+  expect([unread.statusCode, unread.json()]).toEqual([200, { status: 'ok', checks: { database: 'ok' } }]);
 });
 
 test('every request has an id: the caller’s when it is plain, else a new one', async () => {
@@ -69,7 +83,9 @@ test('a route that does not say who may call it cannot be declared', async () =>
   guardRoutes(server, {
     tokens: [],
     verifyPieceToken: () => undefined,
-    databaseTokens: { find: async () => undefined },
+    databaseTokens: { find: async () => undefined, findByDigest: async () => undefined },
+    sessions: createSessionCookies('a secret'),
+    clock: systemClock,
   });
   expect(() => server.get('/open', async () => 'x')).toThrow('who may call');
 });

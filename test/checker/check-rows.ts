@@ -4,7 +4,8 @@ import type { Client } from 'pg';
 const ROW_RULES: Record<string, string> = {
   'a stowed upload has a placement of its own, of each of its cuts if it was cut; any other has none, or not of all cuts': `
     select u.root, u.state from uploads u
-    left join lateral (select count(*) as cuts from cuts where upload_id = u.id) c on true
+    left join lateral (select count(*) as cuts from cuts where upload_id = u.id and not exists (
+      select from placements p where p.upload_id = u.id and p.cut = cuts.cut and p.topped_up)) c on true
     left join lateral (
       select count(*) filter (where cut is null) as whole, count(distinct cut) as cut
       from placements where upload_id = u.id and not topped_up) p on true

@@ -62,7 +62,7 @@ describe('the picture of an upload', () => {
     const lastRefusal = { miner: 'f01002', text: 'no\u0007 thanks', at: '2024-05-01T11:59:00+00:00' };
     const why = [
       { code: 'price', providers: 3, text: 'asks for more than the policy pays' },
-      { code: 'proposing_off', providers: 0, text: 'nothing is proposed now, by the policy' },
+      { code: 'proposing_off', providers: 0, text: 'nothing is proposed now: the operator has paused it' },
     ];
     const nobody = { ...waits, reason: 'waiting_for_provider', position: null, aggregateFill: null, sealsBy: null };
     const unknown = { etaActive: { p50: null, p95: null }, lastRefusal, why, parts: { placed: 1, total: 3 } };
@@ -71,7 +71,7 @@ describe('the picture of an upload', () => {
       'awaits    a storage provider (waiting_for_provider)',
       '          1 of its 3 parts lie in an aggregate',
       '          3 providers: asks for more than the policy pays',
-      '          nothing is proposed now, by the policy',
+      '          nothing is proposed now: the operator has paused it',
       'refused   by f01002 at 2024-05-01 11:59:00 UTC: no  thanks',
       'active    nobody knows when: there is not enough history',
       'beware    the chain cannot be read',

@@ -3,7 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Database } from '../../src/db/connect.ts';
 import { constraintOf } from '../../src/db/sqlstate.ts';
 import { testDatabase } from '../support/database.ts';
+import { figureAttempts } from './figure-attempts.ts';
+import { pinAttempts, pullAttempts } from './way-in-attempts.ts';
 import { restorationAttempts } from './restoration-attempts.ts';
+import { pinRequestAttempts } from './pin-request-attempts.ts';
 import { tokenAttempts } from './token-attempts.ts';
 import {
   active,
@@ -34,13 +37,7 @@ const secondDeal = { id: other, proposal_cid: 'bafy2' };
 
 /** What has to be refused, and by which law; `before` is inserted first, and has to be accepted. */
 const attempts: Attempt[] = [
-  ['history_cursor_single_row', 'history_cursor', { singleton: false }],
-  ['history_cursor_pkey', 'history_cursor', {}],
-  ['aggregate_times_steps_follow', 'aggregate_times', { published_at: null }],
-  ['aggregate_times_steps_follow', 'aggregate_times', { accepted_at: null }],
-  ['aggregate_times_steps_follow', 'aggregate_times', { signed_at: null }],
-  ['aggregate_times_pkey', 'aggregate_times', {}, [['aggregate_times', {}]]],
-  ['aggregate_times_aggregate_id_fkey', 'aggregate_times', { aggregate_id: 7 }],
+  ...figureAttempts,
   ['chain_freshness_single_row', 'chain_freshness', { singleton: false }],
   ['chain_freshness_pkey', 'chain_freshness', {}, [['chain_freshness', {}]]],
   ['chain_freshness_epoch_with_time', 'chain_freshness', { epoch: 5 }],
@@ -153,6 +150,7 @@ const attempts: Attempt[] = [
   ['damage_told', 'damage', { what: '' }],
   ['damage_of_one_thing', 'damage', { aggregate_id: 1 }],
   ['damage_open', 'damage', {}, [['damage', {}]]],
+  ...pinAttempts,
   ['scrub_progress_kind_known', 'scrub_progress', { kind: 'odd' }],
   ['cut_extents_seq_not_negative', 'cut_extents', { seq: -1 }, [['cuts', {}]]],
   ['cut_extents_offset_not_negative', 'cut_extents', { object_offset: -1 }, [['cuts', {}]]],
@@ -176,9 +174,12 @@ const attempts: Attempt[] = [
   ['policies_call_off_sane', 'policies', { call_off_after_seconds: 59 }],
   ['policies_reads_sane', 'policies', { reads_per_second: 0 }],
   ['transfers_bytes_not_negative', 'transfers', { served_bytes: -1 }, [['deals', {}]]],
+  ['transfers_curve_sane', 'transfers', { curve_bytes: '{1}' }, [['deals', {}]]],
   ['audit_actor_given', 'audit', { actor: '' }],
   ...restorationAttempts,
   ...tokenAttempts,
+  ...pinRequestAttempts,
+  ...pullAttempts,
   ['webhooks_pkey', 'webhooks', {}, [['webhooks', {}]]],
   ['webhooks_owner_given', 'webhooks', { owner: '' }],
   ['webhooks_url_is_http', 'webhooks', { url: 'ftp://example.com/' }],
@@ -190,6 +191,7 @@ const attempts: Attempt[] = [
   ['webhook_dead_letters_not_empty', 'webhook_dead_letters', { changes: 0 }, [['webhooks', {}]]],
   ['webhook_dead_letters_were_tried', 'webhook_dead_letters', { attempts: 0 }, [['webhooks', {}]]],
   ['webhook_dead_letters_in_order', 'webhook_dead_letters', { to_position: 1 }, [['webhooks', {}]]],
+  ['policies_reason_given', 'policies', { reason: '' }],
   ['policies_replicas_sane', 'policies', { replicas: 0 }],
   ['policies_replicas_sane', 'policies', { replicas: 101 }],
   ['policies_prices_not_negative', 'policies', { max_price: '-1' }],

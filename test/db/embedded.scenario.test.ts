@@ -76,7 +76,7 @@ describe('startEmbedded', () => {
     expect(processIdentity(pid)).toBeDefined();
     const second = folder.start();
     expect(await second.said).toMatchObject({ starts: 2 });
-    expect(second.log()).toContain('database.orphan-found');
+    expect(second.log()).toContain('database.orphan_found');
     expect(processIdentity(pid)).toBeUndefined();
   });
 

@@ -53,6 +53,18 @@ export const valid = {
     moved_at: AT,
   },
   tokens: { name: 'service', role: 'upload', digest: Buffer.alloc(32), created_at: AT, created_by: 'somebody' },
+  pin_requests: {
+    id: '00000000-0000-4000-8000-0000000000dd',
+    owner_id: 1,
+    root: 'bafyaaa',
+    cid: 'bafyaaa',
+    origins: [],
+    state: 'queued',
+    gives_ownership: true,
+    created_at: AT,
+    changed_at: AT,
+  },
+  pin_request_events: { request_id: '00000000-0000-4000-8000-0000000000dd', at: AT, to_state: 'queued' },
   audit: { at: AT, actor: 'somebody', action: 'provider.pause', subject: 'f01000' },
   deals: {
     id: '00000000-0000-4000-8000-000000000001',
@@ -82,8 +94,12 @@ export const valid = {
     what: 'HASH_MISMATCH',
     found_at: AT,
   },
+  pins: { upload_id: 1, status: 'queued', step: 'give', due_at: AT, changed_at: AT },
+  pin_cluster: { singleton: true },
   scrub_progress: { kind: 'parts', after_id: 0, read_bytes: 0, pass_began_at: AT },
   chain_freshness: { looked_at: AT },
+  kept_counts: { what: 'upload', state: 'odd', items: 1, bytes: 1 },
+  client_funds: { client: 'f1client', at: AT, epoch: 1, free_escrow: 1 },
   history_cursor: { xid: '3', position: 1 },
   aggregate_times: { aggregate_id: 1, signed_at: AT, accepted_at: AT, published_at: AT, active_at: AT },
   restorations: { aggregate_id: 1, object_key: 'cars/1-a', provider_id: 'f01000', next_at: AT, changed_at: AT },
@@ -95,6 +111,13 @@ export const valid = {
     tipset: ['bafyt'],
     found_at: AT,
   },
+  pulls: {
+    id: '00000000-0000-4000-8000-0000000000bb',
+    owner: 'service',
+    url: 'https://example.com/some.car',
+    state: 'waiting',
+  },
+  pull_events: { pull_id: '00000000-0000-4000-8000-0000000000bb', kind: 'asked' },
   webhooks: {
     id: '00000000-0000-4000-8000-0000000000aa',
     owner: 'somebody',
@@ -157,7 +180,9 @@ export async function insert(client: pg.ClientBase, table: Table, changes: Row =
 
 /** An upload, an aggregate and a provider for others to refer to; numbers begin at 1 again. */
 export async function insertFoundation(client: pg.ClientBase): Promise<void> {
-  await client.query('alter sequence uploads_id_seq restart; alter sequence aggregates_id_seq restart');
+  await client.query(
+    'alter sequence uploads_id_seq restart; alter sequence aggregates_id_seq restart; alter sequence owners_id_seq restart',
+  );
   await insert(client, 'uploads');
   await insert(client, 'aggregates');
   await insert(client, 'providers');

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DealState } from '../../src/db/tables.ts';
 import { moveDeal } from '../../src/deals/move-deal.ts';
 import { listChoices } from '../../src/deals/propose/choice-store.ts';
+import { setProposing } from '../../src/deals/propose/pause.ts';
 import { changePolicy } from '../../src/deals/propose/policy.ts';
 import { findPolicy, insertPolicy } from '../../src/deals/propose/policy-store.ts';
 import { listAggregatesShortOfDeals } from '../../src/deals/propose/proposal-store.ts';
@@ -71,6 +72,8 @@ const dealsOf = (id: bigint) =>
     .orderBy('slot')
     .orderBy('generation')
     .orderBy('created_at')
+    // Those that ended come after the live ones in the order of states.
+    .orderBy('state', 'desc')
     .execute();
 
 const move = (id: string, from: DealState, to: DealState) =>
@@ -265,7 +268,7 @@ describe('repair', () => {
   it('asks nobody for an aggregate whose bytes are gone, or while the policy proposes nothing, and says so', async () => {
     await setPolicy('proposing=false');
     expect(await proposeAggregate(deps, aggregateId, signal)).toMatchObject({
-      reason: expect.stringMatching(/proposing=true/),
+      reason: expect.stringMatching(/lading proposing resume/),
     });
     expect(await listAggregatesShortOfDeals(deps.db, 10)).toEqual([]);
     await setPolicy('proposing=true');
@@ -285,6 +288,24 @@ describe('repair', () => {
       { provider: '*', code: 'bytes_released', reason: expect.stringMatching(/^bytes_released/) as string },
     ]);
   });
+});
+
+it('signs nothing where all proposing is paused while providers are asked', async () => {
+  let asked = 0;
+  const { transport } = scriptedTransport();
+  const ask: typeof transport.ask = async (...given) => {
+    asked += 1;
+    await setProposing(database.kysely, false, { by: 'an operator', at: clock.clock.now() });
+    return await transport.ask(...given);
+  };
+  expect(await proposeAggregate({ ...deps, transport: { ask } }, aggregateId, signal)).toEqual({
+    kind: 'waiting',
+    reason: 'all proposing is paused: lading proposing resume',
+  });
+  expect(asked).toBeGreaterThan(0);
+  expect(await dealsOf(aggregateId)).toEqual([]);
+  await setProposing(database.kysely, true, { by: 'an operator', at: clock.clock.now() });
+  expect(await proposeAggregate(deps, aggregateId, signal)).toMatchObject({ kind: 'signed' });
 });
 
 async function lastRefusals(id: bigint): Promise<string[]> {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { WebhookDelivery, type DeliveryDeps } from '../../src/events/deliver-webhooks.ts';
@@ -7,6 +7,7 @@ import { BEGINNING } from '../../src/events/outbox.ts';
 import { insertWebhook, listWebhooks } from '../../src/events/webhook-store.ts';
 import type { EventFilter } from '../../src/events/filter.ts';
 import { silentLog } from '../../src/log.ts';
+import { createFetcher } from '../../src/outgoing/fetcher.ts';
 import { testDatabase } from '../support/database.ts';
 import { AT, seedUploads, tell } from './event-rows.ts';
 import { isSigned, webhookReceiver } from './webhook-receiver.ts';
@@ -22,7 +23,8 @@ function deliverer({ kysely }: Db, changes: Partial<DeliveryDeps> = {}) {
     log: silentLog,
     letter: () => 'f',
     secretOf: (id) => `secret of ${id}`,
-    rules: { allowPrivate: true },
+    fetcher: createFetcher({ allowPrivate: true }),
+    configuredNames: ['service'],
     retryForMs: 3_600_000,
     holder: randomUUID(),
     ...changes,
@@ -133,8 +135,10 @@ test('what nobody took in all the time is a dead letter, is seen, and comes when
   await expect.poll(async () => (await show(db, id)).failing?.attempts).toBe(1);
   await seedUploads(db.kysely, roots.slice(2, 3));
   await letTimePass(db);
-  await expect.poll(async () => (await listDeadLetters(db.kysely, id, { afterId: 0n, limit: 9 })).length).toBe(1);
-  const [dead] = await listDeadLetters(db.kysely, id, { afterId: 0n, limit: 9 });
+  await expect
+    .poll(async () => (await listDeadLetters(db.kysely, { webhookId: id, afterId: 0n, limit: 9 })).length)
+    .toBe(1);
+  const [dead] = await listDeadLetters(db.kysely, { webhookId: id, afterId: 0n, limit: 9 });
   expect(dead).toMatchObject({ changes: 2, attempts: 2, error: 'it answered 503', redriving: false });
   expect(dead?.firstChange).toBe(receiver.ids()[0]);
   // The next one has a time of its own, and is tried by now.
@@ -144,10 +148,12 @@ test('what nobody took in all the time is a dead letter, is seen, and comes when
   await expect.poll(() => receiver.calls.at(-1)?.changes.map(({ cid }) => cid)).toEqual(roots.slice(2, 3));
   await expect.poll(async () => (await show(db, id)).failing).toBeNull();
   receiver.state.answer = 400;
-  expect(await redriveDeadLetters(db.kysely, id, { ids: undefined, at: AT })).toBe(1);
-  await expect.poll(async () => (await listDeadLetters(db.kysely, id, { afterId: 0n, limit: 9 }))[0]?.attempts).toBe(3);
+  expect(await redriveDeadLetters(db.kysely, { webhookId: id }, AT)).toBe(1);
+  await expect
+    .poll(async () => (await listDeadLetters(db.kysely, { webhookId: id, afterId: 0n, limit: 9 }))[0]?.attempts)
+    .toBe(3);
   receiver.state.answer = 200;
-  expect(await redriveDeadLetters(db.kysely, id, { ids: [dead?.id ?? 0n], at: AT })).toBe(1);
+  expect(await redriveDeadLetters(db.kysely, { webhookId: id, ids: [dead?.id ?? 0n] }, AT)).toBe(1);
   await expect.poll(async () => (await show(db, id)).deadLetters).toBe(0);
   expect(receiver.calls.at(-1)?.changes.map(({ cid }) => cid)).toEqual(roots.slice(0, 2));
 });
@@ -207,14 +213,18 @@ test('who stood still for longer than its lease sends nothing after what others 
   await seedUploads(db.kysely, roots.slice(0, 1));
   const still = Promise.withResolvers<string[]>();
   let asked = 0;
-  const slow = deliverer(db, { rules: { allowPrivate: true, resolve: () => ((asked += 1), still.promise) } });
+  const slow = deliverer(db, {
+    fetcher: createFetcher({ allowPrivate: true, resolve: () => ((asked += 1), still.promise) }),
+  });
   await expect.poll(async () => (await slow.step(), asked)).toBe(1);
   await letTimePass(db);
   // It comes to itself, and finds its own webhook free.
   await slow.step();
   await delay(50);
   expect(asked).toBe(1);
-  const other = deliverer(db, { rules: { allowPrivate: true, resolve: async () => ['127.0.0.1'] } });
+  const other = deliverer(db, {
+    fetcher: createFetcher({ allowPrivate: true, resolve: async () => ['127.0.0.1'] }),
+  });
   await other.step();
   await expect.poll(() => receiver.calls.length).toBe(1);
   await seedUploads(db.kysely, roots.slice(1));
@@ -246,7 +256,7 @@ test('a call that is refused for what it holds is cut down to that one change, a
     .poll(async () => (await letTimePass(db, '10 min'), taken.length), { interval: 30, timeout: 10_000 })
     .toBe(10);
   expect(taken).toEqual(roots.filter((_, at) => at !== 6));
-  const [dead, ...more] = await listDeadLetters(db.kysely, id, { afterId: 0n, limit: 9 });
+  const [dead, ...more] = await listDeadLetters(db.kysely, { webhookId: id, afterId: 0n, limit: 9 });
   expect(dead).toMatchObject({ changes: 1, error: 'it answered 422' });
   expect(more).toEqual([]);
 });
@@ -259,14 +269,14 @@ test('dead letters that fail again hold up no call in order', async () => {
   const refused = new Set(roots.slice(0, 3));
   receiver.state.answer = ({ changes }) => (changes.some(({ cid }) => refused.has(cid)) ? 400 : 204);
   await using _running = running(db);
-  const dead = () => listDeadLetters(db.kysely, id, { afterId: 0n, limit: 9 });
+  const dead = () => listDeadLetters(db.kysely, { webhookId: id, afterId: 0n, limit: 9 });
   for (const [at, root] of roots.slice(0, 3).entries()) {
     await seedUploads(db.kysely, [root]);
     await expect.poll(async () => (await letTimePass(db), (await dead()).length), { timeout: 5_000 }).toBe(at + 1);
   }
   const before = receiver.calls.length;
   await seedUploads(db.kysely, roots.slice(3));
-  await redriveDeadLetters(db.kysely, id, { ids: undefined, at: AT });
+  await redriveDeadLetters(db.kysely, { webhookId: id }, AT);
   await expect.poll(async () => (await dead()).every(({ redriving }) => !redriving)).toBe(true);
   const since = receiver.calls.slice(before).flatMap(({ changes }) => changes.map(({ cid }) => cid));
   expect(since.toSorted()).toEqual(roots.toSorted());
@@ -286,7 +296,7 @@ test('a receiver that is gone is left alone until somebody asks for it, and then
   await delay(100);
   expect(receiver.calls).toHaveLength(1);
   receiver.state.answer = 204;
-  expect(await redriveDeadLetters(db.kysely, id, { ids: undefined, at: AT })).toBe(0);
+  expect(await redriveDeadLetters(db.kysely, { webhookId: id }, AT)).toBe(0);
   await expect.poll(() => receiver.calls.at(1)?.changes.map(({ cid }) => cid)).toEqual(roots);
   await expect.poll(async () => (await show(db, id)).failing).toBeNull();
 });
@@ -323,4 +333,60 @@ test('a webhook of named uploads is told of these, and looks at nothing twice', 
   await expect
     .poll(async () => (await db.pool.query('select leased_by from webhooks')).rows[0].leased_by, { timeout: 5_000 })
     .toBeNull();
+});
+
+test('whose token is revoked or past its time is told nothing, until there is one of its name again', async () => {
+  await using db = await testDatabase();
+  await using receiver = await webhookReceiver();
+  const roots = many(3);
+  await seedUploads(db.kysely, roots);
+  await hook(db, receiver.url);
+  const made = { role: 'upload', created_by: 'operator', created_at: new Date('2024-01-01') } as const;
+  const token = (name: string, ends: object) =>
+    db.kysely
+      .insertInto('tokens')
+      .values({ ...made, name, digest: createHash('sha256').update(name).digest(), ...ends })
+      .execute();
+  await token('service', { revoked_at: new Date(), revoked_by: 'operator' });
+  await token('someone-else', {});
+  const one = deliverer(db, { configuredNames: ['someone'] });
+  await one.step();
+  await one.stop();
+  await token('service', { digest: Buffer.alloc(32, 1), expires_at: new Date('2024-01-02') });
+  const two = deliverer(db, { configuredNames: [] });
+  await two.step();
+  await two.stop();
+  expect(receiver.calls).toEqual([]);
+  await db.kysely.updateTable('tokens').set({ expires_at: null }).where('name', '=', 'service').execute();
+  await using _running = running(db, { configuredNames: [] });
+  await expect.poll(() => receiver.ids().length, { timeout: 10_000 }).toBe(roots.length);
+});
+
+test('a token that is revoked while a call waits for its connection stops that call too', async () => {
+  await using db = await testDatabase();
+  await using receiver = await webhookReceiver();
+  await seedUploads(db.kysely, many(1));
+  const id = await hook(db, receiver.url);
+  await db.kysely
+    .insertInto('tokens')
+    .values({ name: 'service', role: 'upload', digest: Buffer.alloc(32), created_by: 'operator', created_at: AT })
+    .execute();
+  const resolve = async () => {
+    await db.kysely.updateTable('tokens').set({ revoked_at: new Date(), revoked_by: 'operator' }).execute();
+    return ['127.0.0.1'];
+  };
+  await db.kysely
+    .updateTable('webhooks')
+    .set({ url: `http://hook.example.com:${receiver.port}/` })
+    .execute();
+  const one = deliverer(db, { configuredNames: [], fetcher: createFetcher({ allowPrivate: true, resolve }) });
+  await one.step();
+  await expect
+    .poll(async () => (await db.kysely.selectFrom('tokens').select('revoked_at').executeTakeFirst())?.revoked_at)
+    .toBeInstanceOf(Date);
+  await delay(100);
+  await one.stop();
+  expect(receiver.calls).toEqual([]);
+  // Nobody was at fault.
+  expect((await show(db, id)).failing).toBeNull();
 });

@@ -7,6 +7,7 @@ import { insertProvider } from '../../src/deals/providers/provider-store.ts';
 import { createPieceTokens } from '../../src/deals/send/piece-token.ts';
 import { createStatusReader } from '../../src/deals/status/status-reader.ts';
 import { silentLog } from '../../src/log.ts';
+import { createFetcher } from '../../src/outgoing/fetcher.ts';
 import { openLocalStore, type LocalStore } from '../../src/storage/local-store.ts';
 import { testDatabase } from './database.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -91,6 +92,7 @@ export async function apiFixture({ limits, server: changes, store: wrap, groups 
     publicCheck: true,
     webhookSecret: (id) => `secret of ${id}`,
     webhookRules: { allowPrivate: false },
+    pullSources: { fetcher: createFetcher({ allowPrivate: false }), s3Places: [] },
     receiveCar: (input) => receiveCar(receive, input),
     sealAggregate: async () => ({ kind: 'unknown' }),
     addProvider: ({ id, peerId, multiaddrs }) =>

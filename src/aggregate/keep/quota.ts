@@ -27,7 +27,8 @@ interface QuotaDeps {
 /** Bytes that rows name: parts of uploads, trees of aggregates that are kept, CARs that were fetched back. Proofs are small and not counted. */
 export async function sumStoredBytes(kysely: Kysely<DB>): Promise<bigint> {
   const { rows } = await sql<{ bytes: bigint }>`
-    select ((select coalesce(sum(length_bytes), 0) from parts)
+    select ((select coalesce(sum(bytes), 0) from (select bytes from kept_counts where what = 'part'
+        union all select bytes from count_changes where what = 'part') as parts)
       + (select coalesce(sum(tree_bytes), 0) from aggregates where released_at is null)
       + (select coalesce(sum(a.car_bytes), 0) from restorations r join aggregates a on a.id = r.aggregate_id
         where r.object_key is not null))::bigint as bytes`.execute(kysely);

@@ -4,6 +4,7 @@ import type { DB, UploadState } from '../../db/tables.ts';
 import { tellEvent } from '../../db/tell-event.ts';
 import type { Log } from '../../log.ts';
 import { forgetBytes } from '../delete-of-upload.ts';
+import { dropPin } from './drop-pin.ts';
 
 interface RemoveDeps {
   kysely: Kysely<DB>;
@@ -23,23 +24,30 @@ const REMOVABLE: readonly UploadState[] = ['incomplete', 'waiting', 'failed'];
  */
 export async function endOwnership(deps: RemoveDeps, given: { root: string; owner: string }): Promise<Ended> {
   const at = deps.clock.now();
-  const ended = await deps.kysely.transaction().execute(async (trx): Promise<Ended> => {
-    const upload = await trx
-      .selectFrom('uploads')
-      .select(['id', 'state'])
-      .where('root', '=', given.root)
-      .forUpdate()
-      .executeTakeFirst();
-    if (upload === undefined || !(await endOwner(trx, upload.id, { owner: given.owner, at }))) return 'not_owned';
-    const { id, state } = upload;
-    const left = { from: state, to: state, at, reason: 'OWNER_LEFT', detail: given.owner };
-    await tellEvent(trx, { upload: id }, left);
-    if (!REMOVABLE.includes(state) || (await isOwned(trx, id)) || (await isPlaced(trx, id))) return 'kept';
-    await removeUpload(trx, { id, state, at });
-    return 'removed';
-  });
+  const ended = await deps.kysely.transaction().execute((trx) => endOwnershipWithin(trx, { ...given, at }));
   if (ended !== 'not_owned') deps.log.info({ ...given, ended }, 'upload.owner_left');
   return ended;
+}
+
+/** As `endOwnership`, in the transaction of the caller. */
+export async function endOwnershipWithin(
+  trx: Kysely<DB>,
+  { root, owner, at }: { root: string; owner: string; at: Date },
+): Promise<Ended> {
+  const upload = await trx
+    .selectFrom('uploads')
+    .select(['id', 'state'])
+    .where('root', '=', root)
+    .forUpdate()
+    .executeTakeFirst();
+  if (upload === undefined || !(await endOwner(trx, upload.id, { owner, at }))) return 'not_owned';
+  const { id, state } = upload;
+  await tellEvent(trx, { upload: id }, { from: state, to: state, at, reason: 'OWNER_LEFT', detail: owner });
+  if (await isOwned(trx, id)) return 'kept';
+  await dropPin(trx, id);
+  if (!REMOVABLE.includes(state) || (await isPlaced(trx, id))) return 'kept';
+  await removeUpload(trx, { id, state, at });
+  return 'removed';
 }
 
 async function endOwner(trx: Kysely<DB>, uploadId: bigint, { owner, at }: { owner: string; at: Date }) {

@@ -21,7 +21,7 @@ export class RunLayout {
   *extentsOf(index: BlockIndex, blocks: Iterable<number>): Generator<StoredPart> {
     let open: StoredPart | undefined;
     for (const id of blocks) {
-      const place = this.#placeOf(index.offsets[id] ?? 0, index.lengths[id] ?? 0);
+      const place = { ...this.placeAt(index.offsets[id] ?? 0), length: index.lengths[id] ?? 0 };
       if (open !== undefined && follows(open, place)) open.length += place.length;
       else {
         if (open !== undefined) yield open;
@@ -31,11 +31,13 @@ export class RunLayout {
     if (open !== undefined) yield open;
   }
 
-  #placeOf(offset: number, length: number): StoredPart {
+  /** Where a byte of the run is stored, and how many of its part are left from there on. */
+  placeAt(offset: number): StoredPart {
     const at = this.#partAt(offset);
     const part = this.#parts[at];
-    if (part === undefined) throw new Error(`no part holds byte ${offset} of the run`);
-    return { objectKey: part.objectKey, objectOffset: part.objectOffset + offset - (this.#starts[at] ?? 0), length };
+    const within = offset - (this.#starts[at] ?? 0);
+    if (part === undefined || within >= part.length) throw new Error(`no part holds byte ${offset} of the run`);
+    return { ...part, objectOffset: part.objectOffset + within, length: part.length - within };
   }
 
   /** The last part that begins at or before the offset. */

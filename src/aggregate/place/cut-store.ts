@@ -34,7 +34,7 @@ export async function findCuttable(db: Db, id: bigint): Promise<CuttableUpload |
 /** What is there of an upload's cuts: how many, the largest, and how many of them are placed. */
 export async function sumCuts(db: Db, uploadId: bigint): Promise<{ count: number; maxBytes: bigint; placed: number }> {
   const row = await db
-    .selectFrom('cuts as c')
+    .selectFrom('current_cuts as c')
     .select((eb) => [
       eb.fn.countAll<bigint>().as('count'),
       sql<bigint>`coalesce(max(c.run_bytes), 0)::bigint`.as('maxBytes'),
@@ -76,6 +76,13 @@ export async function lockCuttable(trx: Db, { id, runBytes }: CuttableUpload): P
     .forUpdate()
     .executeTakeFirst();
   return row !== undefined;
+}
+
+/** The number of the first part that is cut now: parts of places that were given up keep theirs. */
+export async function nextCutNumber(trx: Db, uploadId: bigint): Promise<number> {
+  const query = trx.selectFrom('cuts').select(({ fn }) => fn.max('cut').as('last'));
+  const { last } = await query.where('upload_id', '=', uploadId).executeTakeFirstOrThrow();
+  return last === null ? 0 : last + 1;
 }
 
 /** Rows of one statement: a megabyte of text. */

@@ -20,6 +20,7 @@ import {
   insertCutEvent,
   listRunOfUpload,
   lockCuttable,
+  nextCutNumber,
   sumCuts,
   type CuttableUpload,
   type StoredPart,
@@ -112,7 +113,8 @@ async function commitCuts(deps: CutDeps, upload: CuttableUpload, plan: Plan): Pr
     // Removed and sent again while it was read: the sweep of jobs has the new run cut.
     if (!isDeepStrictEqual(await listRunOfUpload(trx, upload.id), plan.parts)) return undefined;
     await deleteCuts(trx, upload.id);
-    let [cut, cutBytes] = [0, 0];
+    const first = await nextCutNumber(trx, upload.id);
+    let [cut, cutBytes] = [first, 0];
     for (const planned of planCuts(plan.index, plan.paths, Number(plan.room))) {
       plan.signal.throwIfAborted();
       if (planned === undefined) await setImmediate();
@@ -123,9 +125,9 @@ async function commitCuts(deps: CutDeps, upload: CuttableUpload, plan: Plan): Pr
       cut += 1;
       cutBytes += runBytes;
     }
-    await insertCutEvent(trx, upload.id, { at: deps.clock.now(), cuts: cut, cutBytes });
+    await insertCutEvent(trx, upload.id, { at: deps.clock.now(), cuts: cut - first, cutBytes });
     await deps.jobs.send(trx, 'stow', {});
-    return { cuts: cut, cutBytes };
+    return { cuts: cut - first, cutBytes };
   });
   if (found === undefined) return;
   deps.log.info({ uploadId: upload.id.toString(), ...found, runBytes: upload.runBytes }, 'upload.cut');

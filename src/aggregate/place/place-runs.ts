@@ -78,7 +78,7 @@ async function checkWhole(trx: Db, whole: readonly Placement[]): Promise<void> {
     select from unnest(${whole.map(({ upload }) => upload.id)}::bigint[],
       ${whole.map(({ upload }) => upload.runBytes)}::bigint[]) as given (id, run_bytes)
     join uploads using (id, run_bytes)
-    where not exists (select from cuts c where c.upload_id = given.id)`.execute(trx);
+    where not exists (select from current_cuts c where c.upload_id = given.id)`.execute(trx);
   if (same.length !== whole.length) throw new LostRace('an upload was sent anew or cut by another process');
 }
 
@@ -88,7 +88,7 @@ async function checkCuts(trx: Db, cuts: readonly Placement[]): Promise<void> {
     select from unnest(${cuts.map(({ upload }) => upload.id)}::bigint[],
       ${cuts.map(({ upload }) => upload.cut?.number)}::integer[],
       ${cuts.map(({ upload }) => upload.runBytes)}::bigint[]) as given (upload_id, cut, run_bytes)
-    join cuts using (upload_id, cut, run_bytes)
+    join current_cuts using (upload_id, cut, run_bytes)
     where not exists (select from placements p
       where p.upload_id = given.upload_id and p.cut = given.cut and not p.topped_up)`.execute(trx);
   if (same.length !== cuts.length) throw new LostRace('a cut was changed by another process');

@@ -31,7 +31,7 @@ export async function listWaiting(
     .selectFrom('uploads as u')
     .select(['u.id', 'u.root', 'u.run_bytes', 'u.changed_at', sql<string>`u.changed_at::text`.as('accepted_at')])
     .select((eb) =>
-      eb.exists(eb.selectFrom('cuts as c').select('c.cut').whereRef('c.upload_id', '=', 'u.id')).as('is_cut'),
+      eb.exists(eb.selectFrom('current_cuts as c').select('c.cut').whereRef('c.upload_id', '=', 'u.id')).as('is_cut'),
     )
     .where('u.state', '=', 'waiting')
     .orderBy('u.changed_at')
@@ -42,7 +42,7 @@ export async function listWaiting(
   if (maxRunBytes !== undefined)
     query = query.where(
       sql<boolean>`(u.run_bytes <= ${maxRunBytes}::bigint or exists (
-        select from cuts c where c.upload_id = u.id and c.run_bytes <= ${maxRunBytes}::bigint))`,
+        select from current_cuts c where c.upload_id = u.id and c.run_bytes <= ${maxRunBytes}::bigint))`,
     );
   const rows = await query.execute();
   const cutIds = rows.filter(({ is_cut }) => is_cut).map(({ id }) => id);
@@ -68,10 +68,10 @@ async function listCutsToPlace(db: Db, uploadIds: readonly bigint[]): Promise<Ma
     held_by: string[];
   }>`
     select c.upload_id, c.cut, c.run_bytes, h.held_by, l.largest, c.cut = l.last as is_last
-    from cuts c
-    cross join lateral (select max(cut) as last, max(run_bytes) as largest from cuts where upload_id = c.upload_id) l
+    from current_cuts c
+    cross join lateral (select max(cut) as last, max(run_bytes) as largest from current_cuts where upload_id = c.upload_id) l
     cross join lateral (select coalesce(array_agg(p.aggregate_id::text), '{}') as held_by
-      from placements p where p.upload_id = c.upload_id) h
+      from placements p where p.upload_id = c.upload_id and not (p.cut is not null and p.topped_up)) h
     where c.upload_id = any(${uploadIds}::bigint[]) and not exists (
       select from placements p where p.upload_id = c.upload_id and p.cut = c.cut and not p.topped_up)
     order by c.upload_id, c.cut`.execute(db);
@@ -97,7 +97,9 @@ export async function listUncut(
     .where('u.state', '=', 'waiting')
     .where('u.run_bytes', '>', roomBytes)
     .where('u.id', '>', page.afterId)
-    .where((eb) => eb.not(eb.exists(eb.selectFrom('cuts as c').select('c.cut').whereRef('c.upload_id', '=', 'u.id'))))
+    .where((eb) =>
+      eb.not(eb.exists(eb.selectFrom('current_cuts as c').select('c.cut').whereRef('c.upload_id', '=', 'u.id'))),
+    )
     .orderBy('u.id')
     .limit(page.limit)
     .execute();

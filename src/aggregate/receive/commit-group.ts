@@ -16,7 +16,7 @@ const GROUP_UPLOADS = 1_000;
 /** Transactions side by side for uploads that need one of their own: others need the pool too. */
 const LANES = 3;
 
-type GroupDeps = Pick<ReceiveDeps, 'kysely' | 'store' | 'jobs' | 'clock' | 'log'>;
+type GroupDeps = Pick<ReceiveDeps, 'kysely' | 'store' | 'jobs' | 'clock' | 'log' | 'onComplete'>;
 
 /** A small upload, its sections in memory. */
 export interface SmallUpload {
@@ -154,11 +154,13 @@ export class GroupCommit implements GatherBudget {
   /** One transaction for all; answers those that need one of their own. */
   async #settleFresh(fresh: readonly Placed[], segment: Segment): Promise<readonly Placed[]> {
     if (fresh.length === 0) return [];
-    const { kysely, jobs, clock } = this.#deps;
+    const { kysely, jobs, clock, onComplete } = this.#deps;
     const at = clock.now();
     const attempt = await attemptTransaction(kysely, async (trx) => {
       const made = await insertFresh(trx, fresh.map(freshRun), { objectKey: segment.key, at });
       if (made.size > 0) await jobs.send(trx, 'stow', {});
+      const ids = [...made.values()].map(({ uploadId }) => uploadId);
+      if (ids.length > 0) await onComplete?.(trx, ids);
       return made;
     });
     if (attempt.done) return acknowledge(fresh, attempt.result, { at, segment });

@@ -16,6 +16,8 @@ export interface FreshUpload {
   uploadId: bigint;
   /** Its place among the uploads that wait, from 1; undefined behind more than are worth counting. */
   position: number | undefined;
+  /** Nothing is proposed at the moment: read here, because its status is told without another query. */
+  proposingPaused: boolean;
 }
 
 /** More uploads than this are not counted for each group: a scan of the queue would slow down who fills it. */
@@ -42,7 +44,7 @@ export async function insertFresh(
   for (const name of [...new Set(runs.map(({ owner }) => owner))].sort()) {
     owners.set(name, await findOrMakeOwner(trx, name));
   }
-  const { rows } = await sql<{ id: bigint; root: string; ahead: bigint }>`
+  const { rows } = await sql<{ id: bigint; root: string; ahead: bigint; paused: boolean }>`
     with given as (
       select * from unnest(${runs.map(({ root }) => root)}::text[], ${runs.map(({ owner }) => owners.get(owner))}::bigint[],
         ${runs.map(({ runBytes }) => runBytes)}::bigint[], ${runs.map(({ dagBytes }) => dagBytes)}::bigint[],
@@ -64,8 +66,14 @@ export async function insertFresh(
       insert into events (at, upload_id, to_state) select ${at}::timestamptz, id, 'waiting' from made
     )
     select id, root, (select count(*) from (
-      select from uploads where state = 'waiting' limit ${MAX_COUNTED_AHEAD + 1}) as w) as ahead
+      select from uploads where state = 'waiting' limit ${MAX_COUNTED_AHEAD + 1}) as w) as ahead,
+      not (select proposing from policies order by version desc limit 1) as paused
     from made order by id`.execute(trx);
   const placeOf = (ahead: bigint, nth: number) => (ahead > MAX_COUNTED_AHEAD ? undefined : Number(ahead) + nth + 1);
-  return new Map(rows.map(({ id, root, ahead }, nth) => [root, { uploadId: id, position: placeOf(ahead, nth) }]));
+  return new Map(
+    rows.map(({ id, root, ahead, paused }, nth) => [
+      root,
+      { uploadId: id, position: placeOf(ahead, nth), proposingPaused: paused },
+    ]),
+  );
 }

@@ -7,6 +7,7 @@ import { canonicalCid } from '../../filecoin/cid.ts';
 import type { Jobs } from '../../jobs.ts';
 import type { Log } from '../../log.ts';
 import type { ObjectStore } from '../../storage/store.ts';
+import { note } from '../../story.ts';
 import type { GroupCommit, GroupSettled } from './commit-group.ts';
 import { noBudget, RunSink } from './gather-run.ts';
 import { checkUploadBytes, limitBody, SpaceGuard, type ReceiveLimits } from './receive-limits.ts';
@@ -17,10 +18,14 @@ import { findUpload } from './upload-store.ts';
 
 const SYSTEM_FOLDER = tmpdir();
 
+export type OnComplete = (trx: Kysely<DB>, uploadIds: readonly bigint[]) => Promise<void>;
+
 export interface ReceiveDeps {
   kysely: Kysely<DB>;
   store: ObjectStore;
   jobs: Pick<Jobs, 'send'>;
+  /** Told of each upload that is complete whenever it is sent, in the transaction that makes it so. */
+  onComplete?: OnComplete | undefined;
   clock: Clock;
   limits: ReceiveLimits;
   log: Log;
@@ -36,6 +41,8 @@ export interface ReceiveInput {
   pack?: PackBody;
   /** The name of the token that sends it. */
   owner: string;
+  /** The root that a CAR must have, as we store roots; without it whatever it has. */
+  root?: string;
   /** Content-Length where the caller gave one. */
   declaredBytes?: number;
   /** Aborted when the caller is gone. */
@@ -49,13 +56,13 @@ export interface Received {
   root: string;
   complete: boolean;
   /** Of a new and complete upload: what its row says, and its place in the queue where that was counted. */
-  fresh?: { at: Date; dagBytes: number; position: number | undefined };
+  fresh?: { at: Date; dagBytes: number; position: number | undefined; proposingPaused: boolean };
 }
 
 /**
  * Takes one CAR, or a body that is packed: every block checked, canonical sections durable in the store, then one transaction. Returns only after
  * both are on disk. Whatever goes wrong before that, a caller who leaves included, leaves nothing behind.
- * Throws `BadInput` (`CAR_*`, `HASH_MISMATCH`, … naming block or byte; `UPLOAD_TOO_LARGE`), and `STORE_FULL`.
+ * Throws `BadInput` (`CAR_*`, `ROOT_DIFFERS`, `HASH_MISMATCH`, … naming block or byte; `UPLOAD_TOO_LARGE`), and `STORE_FULL`.
  */
 export async function receiveCar(deps: ReceiveDeps, input: ReceiveInput): Promise<Received> {
   const space = new SpaceGuard(deps.store, deps.limits);
@@ -67,7 +74,7 @@ export async function receiveCar(deps: ReceiveDeps, input: ReceiveInput): Promis
     if (deps.groups === undefined) await sink.gatherNothing();
     const body = limitBody(input.body, deps.limits, input.signal);
     const { limits, spillFolder = SYSTEM_FOLDER } = deps;
-    const car = await stageCar({ body, pack: input.pack, staged: sink, space, limits, spillFolder });
+    const car = await stageCar({ body, pack: input.pack, root: input.root, staged: sink, space, limits, spillFolder });
     try {
       input.signal.throwIfAborted();
       return await keepCar(deps, { input, car, sink, objectKey });
@@ -97,11 +104,15 @@ async function keepCar(deps: ReceiveDeps, keep: Keep): Promise<Received> {
       ? await deps.groups.add({ settle: { root, owner: input.owner, facts: car }, chunks, signal: input.signal })
       : await settleAlone(deps, root, keep);
   const { uploadId, complete, fresh } = settled;
-  deps.log.info(
-    { uploadId: uploadId.toString(), root, blocks: car.blockCount, bytes: car.runBytes, complete },
-    'upload.received',
-  );
-  const known = fresh && { at: fresh.at, dagBytes: car.dagBytes, position: fresh.position };
+  const told = { uploadId: uploadId.toString(), root, blocks: car.blockCount, bytes: car.runBytes, complete };
+  deps.log.info(told, 'upload.received');
+  note(told);
+  const known = fresh && {
+    at: fresh.at,
+    dagBytes: car.dagBytes,
+    position: fresh.position,
+    proposingPaused: fresh.proposingPaused,
+  };
   return { uploadId, cid: car.root.toString(), root, complete, ...(known && { fresh: known }) };
 }
 

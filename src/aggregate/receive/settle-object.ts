@@ -12,11 +12,11 @@ export function segmentKey(uuid: string): string {
   return `${SEGMENT_PREFIX}${uuid}`;
 }
 
-type SettleDeps = Pick<ReceiveDeps, 'kysely' | 'jobs' | 'store' | 'log'>;
+type SettleDeps = Pick<ReceiveDeps, 'kysely' | 'jobs' | 'store' | 'log' | 'onComplete'>;
 
 /** One upload in a transaction of its own; objects of one upload that it made useless are removed. */
 export async function trySettle(deps: SettleDeps, input: SettleInput): Promise<Attempt<Settled>> {
-  const attempt = await attemptTransaction(deps.kysely, (trx) => settleUpload(trx, deps.jobs, input));
+  const attempt = await attemptTransaction(deps.kysely, (trx) => settleUpload(trx, deps, input));
   if (!attempt.done) return attempt;
   for (const key of attempt.result.unneeded) if (!key.startsWith(SEGMENT_PREFIX)) await dropObject(deps, key);
   return attempt;

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely';
 import type { DB, UploadState } from '../../db/tables.ts';
 import { LadingError, unreachable } from '../../errors.ts';
 import type { Jobs } from '../../jobs.ts';
+import type { OnComplete } from './receive.ts';
 import { followLinks } from './follow-links.ts';
 import { forgetBlocks } from './forget-blocks.ts';
 import * as parts from './part-store.ts';
@@ -68,11 +69,16 @@ interface Claimed {
  * and the job that wakes stowing. Uploads of one root wait for each other on its row, so that the part that makes it
  * complete sees all others. Throws `PART_TOO_SCATTERED`.
  */
-export async function settleUpload(trx: Kysely<DB>, jobs: Pick<Jobs, 'send'>, input: SettleInput): Promise<Settled> {
+export async function settleUpload(
+  trx: Kysely<DB>,
+  { jobs, onComplete }: { jobs: Pick<Jobs, 'send'>; onComplete?: OnComplete | undefined },
+  input: SettleInput,
+): Promise<Settled> {
   const claimed = await claim(trx, input);
   await rows.addOwner(trx, claimed.uploadId, input.owner, input.at);
   const settled = await applyStep(claimed);
   if (settled.completed) await jobs.send(trx, 'stow', {});
+  if (settled.complete) await onComplete?.(trx, [claimed.uploadId]);
   return { uploadId: claimed.uploadId, complete: settled.complete, unneeded: settled.unneeded };
 }
 
@@ -87,16 +93,12 @@ async function claim(trx: Kysely<DB>, input: SettleInput): Promise<Claimed> {
   if (await holdsNothing(trx, found)) await forgetBlocks(trx, found.id);
   // Looked up again, now that nobody else changes it.
   const standing = found.state === 'stowed' ? (await rows.findUpload(trx, input.root))?.standing : found.state;
-  if (standing === 'lost') await beginAnew(trx, input.root, found.id);
+  if (standing === 'lost') await beginAnew(trx, found.id);
   return { trx, input, uploadId: found.id, from: found.state, standing };
 }
 
-/** Its deals and its old places stay for its history. The cuts of old places stay too, so that it cannot be cut again. */
-async function beginAnew(trx: Kysely<DB>, root: string, uploadId: bigint): Promise<void> {
-  if (await rows.isCut(trx, uploadId)) {
-    const message = `the upload ${root} was cut into parts whose bytes were released and whose deals ended: it cannot be stored again`;
-    throw new LadingError('CONFLICT', message);
-  }
+/** Its deals and its old places stay for its history, and with them the parts that it was cut into. */
+async function beginAnew(trx: Kysely<DB>, uploadId: bigint): Promise<void> {
   await forgetBlocks(trx, uploadId);
   await rows.giveUpPlaces(trx, uploadId);
 }

@@ -30,6 +30,8 @@ interface StageCarInput {
   body: AsyncIterable<Uint8Array>;
   /** Without it the body is a CAR. */
   pack?: PackBody | undefined;
+  /** What the root of a CAR has to be. */
+  root?: string | undefined;
   staged: Pick<StagedObject, 'write'>;
   space: Pick<SpaceGuard, 'wrote'>;
   limits: ReceiveLimits;
@@ -54,6 +56,7 @@ export async function stageCar(input: StageCarInput): Promise<StagedCar> {
 async function copySections(input: StageCarInput): Promise<StagedCar> {
   const { roots, sections } = await openCar(input.body, defaultCarLimits, { passing: true });
   const root = onlyRoot(roots);
+  if (input.root !== undefined && canonicalCid(root) !== input.root) throw rootDiffers(root, input.root);
   return await concluded(input, root, async (dag) => {
     const keep = keeper(input, dag);
     for await (const section of sections) {
@@ -107,6 +110,12 @@ function keeper({ staged, space }: StageCarInput, dag: UploadDag) {
 function rootNotInCar(root: CID): BadInput {
   return new BadInput('ROOT_NOT_IN_CAR', `the root ${root} is not among the blocks of the CAR`, {
     details: { root: root.toString() },
+  });
+}
+
+function rootDiffers(root: CID, wanted: string): BadInput {
+  return new BadInput('ROOT_DIFFERS', `the root of the CAR is ${root}, not ${wanted}`, {
+    details: { root: root.toString(), wanted },
   });
 }
 

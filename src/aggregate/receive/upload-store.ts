@@ -18,8 +18,8 @@ export type Standing = UploadState | 'lost';
 export const standing = sql<Standing>`case
   when u.state <> 'stowed' or exists (select from parts where upload_id = u.id) then u.state::text
   when exists (
-    select from (select cut from cuts where upload_id = u.id
-      union all select null where not exists (select from cuts where upload_id = u.id)) as run
+    select from (select cut from current_cuts where upload_id = u.id
+      union all select null where not exists (select from current_cuts where upload_id = u.id)) as run
     where not exists (
       select from placements p where p.upload_id = u.id and (p.cut is null or p.cut = run.cut)
         and (select live_replicas from aggregate_replicas r where r.aggregate_id = p.aggregate_id) > 0))
@@ -123,11 +123,6 @@ export async function giveUpPlaces(trx: Kysely<DB>, uploadId: bigint): Promise<v
     .where('upload_id', '=', uploadId)
     .where('topped_up', '=', false)
     .execute();
-}
-
-export async function isCut(trx: Kysely<DB>, uploadId: bigint): Promise<boolean> {
-  const query = trx.selectFrom('cuts').select('cut').where('upload_id', '=', uploadId).limit(1);
-  return (await query.executeTakeFirst()) !== undefined;
 }
 
 /** The id of the token name. */

@@ -5,6 +5,9 @@ export const errorCodes = {
   INVALID_BEFORE: [400, 'This is no time, and no place in the list'],
   INVALID_CURSOR: [400, 'The cursor is not one that this list gave'],
   INVALID_EVENT_ID: [400, 'There was never an event with this id'],
+  URL_REFUSED: [400, 'Nothing is fetched from such a URL'],
+  ADDRESS_NOT_PUBLIC: [400, 'Nothing is fetched from an address that is not of the public internet'],
+  UNRESOLVED: [400, 'The name in the URL has no address at the moment'],
   WEBHOOK_URL_REFUSED: [400, 'No webhook may go to this address'],
   POLICY_INVALID: [400, 'A term of the policy is unknown or has no such value'],
   PROVIDER_INVALID: [400, 'What is told of the provider cannot be'],
@@ -28,6 +31,7 @@ export const errorCodes = {
   HASH_MISMATCH: [400, 'A block is not what its CID says'],
   IDENTITY_CID_TOO_LARGE: [400, 'An identity CID holds more than it may'],
   PART_TOO_SCATTERED: [400, 'The part repeats blocks of earlier parts at too many places'],
+  ROOT_DIFFERS: [400, 'The CAR has another root than it should'],
   ROOT_NOT_IN_CAR: [400, 'The root is not among the blocks of the CAR'],
   ROOT_TOO_LONG: [400, 'The CID of the root is too long'],
   UNKNOWN_CODEC: [400, 'A block has a codec that is not known here'],
@@ -37,16 +41,20 @@ export const errorCodes = {
   FORBIDDEN: [403, 'The token may not do this'],
   NOT_FOUND: [404, 'There is nothing here by that name'],
   NFT_NOT_FOUND: [404, 'No upload has this CID'],
+  STORED_BLOCK_MISSING: [404, 'A block that the links lead to is not stored here'],
   METHOD_NOT_ALLOWED: [405, 'This path is not called with this method'],
+  NOT_ACCEPTABLE: [406, 'It is not to be had in a format that Accept names'],
   REQUEST_TIMEOUT: [408, 'The request did not arrive in time'],
   AGGREGATE_NOT_OPEN: [409, 'The aggregate takes no uploads any more, or has none yet'],
   TOO_MANY_WEBHOOKS: [409, 'The token has as many webhooks as it may'],
+  TOO_MANY_PULLS: [409, 'The token has as many uploads by URL waiting as it may'],
   CONFLICT: [409, 'What is there already does not allow this'],
   NOT_SEALED: [409, 'The upload is in no sealed aggregate yet'],
   TOKEN_NAME_TAKEN: [409, 'Another token has this name'],
   DEAL_NOT_OPEN: [409, 'The deal is past the point where this can be done'],
   PIECE_RELEASED: [410, 'The bytes are not kept here any more: the providers have them'],
   POLICY_CHANGED: [412, 'The policy is not the version that If-Match names'],
+  NOT_CACHED: [412, 'It is not stored here, and nowhere else was to be asked'],
   BODY_TOO_LARGE: [413, 'The body is larger than this route takes'],
   DAG_TOO_DEEP: [413, 'The links of the upload go too deep'],
   EXPANSION_TOO_LARGE: [413, 'The body unpacks to more than it may'],
@@ -59,6 +67,8 @@ export const errorCodes = {
   RATE_LIMITED: [429, 'Too many requests: wait as Retry-After says'],
   HEADERS_TOO_LARGE: [431, 'The headers of the request are too large'],
   INTERNAL: [500, 'Something went wrong inside'],
+  TOO_MANY_BLOCKS_TO_WALK: [501, 'The upload has too many blocks for paths, scopes and orders'],
+  DAG_TOO_WIDE: [501, 'The DAG has too many links for paths, scopes and orders'],
   UNAVAILABLE: [503, 'The service cannot answer at the moment'],
   NETWORK_UNKNOWN: [503, 'The chain was not reached yet'],
   TOO_MANY_STREAMS: [503, 'There are as many event streams as there may be'],
@@ -83,4 +93,16 @@ const compatibleCodes: Partial<Record<ErrorCode, string>> = {
 /** The name of a code on the routes that existing clients call. */
 export function compatibleCode(code: string): string {
   return (isErrorCode(code) ? compatibleCodes[code] : undefined) ?? code;
+}
+
+/** Codes that the IPFS Pinning Service API has a name of its own for, or another status. */
+const pinningCodes: Partial<Record<string, { reason: string; status?: number }>> = {
+  INVALID_REQUEST: { reason: 'BAD_REQUEST' },
+  INTERNAL: { reason: 'INTERNAL_SERVER_ERROR' },
+  STORE_QUOTA: { reason: 'INSUFFICIENT_FUNDS', status: 409 },
+};
+
+/** How a fault is told on the routes of the IPFS Pinning Service API. */
+export function pinningAnswer({ code, status }: { code: string; status: number }): { reason: string; status: number } {
+  return { reason: code, status, ...pinningCodes[code] };
 }

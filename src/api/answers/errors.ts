@@ -2,7 +2,7 @@ import { errorCodes, type FastifyError, type FastifyReply, type FastifyRequest }
 import { sqlStateOf } from '../../db/sqlstate.ts';
 import { BadInput, LadingError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { compatibleCode, errorCodes as codes, isErrorCode, type ErrorCode } from './error-codes.ts';
+import { compatibleCode, errorCodes as codes, isErrorCode, pinningAnswer, type ErrorCode } from './error-codes.ts';
 import { errorsOf } from './route-errors.ts';
 import { collectRoutes } from './routes-at.ts';
 import type { Server } from './typed-server.ts';
@@ -69,6 +69,7 @@ function isUnavailable(error: unknown): boolean {
 
 function sendFault(request: FastifyRequest, reply: FastifyReply, fault: Fault): FastifyReply {
   reply.code(fault.status);
+  if (request.story !== undefined) Object.assign(request.story.notes, { code: fault.code });
   if (fault.status === 401) reply.header('www-authenticate', 'Bearer realm="lading"');
   const wait =
     fault.details['retryAfter'] ?? (fault.status === 503 || fault.status === 507 ? RETRY_AFTER_SECONDS : undefined);
@@ -76,6 +77,11 @@ function sendFault(request: FastifyRequest, reply: FastifyReply, fault: Fault): 
   if (request.routeOptions.config.compatible) {
     const error = { code: compatibleCode(fault.code), message: fault.message };
     return reply.type('application/json').serializer(JSON.stringify).send({ ok: false, error });
+  }
+  if (request.routeOptions.config.pinning) {
+    const { status, reason } = pinningAnswer(fault);
+    const error = { reason, details: fault.message };
+    return reply.code(status).type('application/json').serializer(JSON.stringify).send({ error });
   }
   return reply.type('application/problem+json').serializer(JSON.stringify).send(problemOf(fault, request.id));
 }

@@ -1,3 +1,4 @@
+import type { CID } from 'multiformats/cid';
 import { BadInput } from '../../errors.ts';
 import { canonicalCid, parseCid } from '../../filecoin/cid.ts';
 import { FormatError } from '../../filecoin/format-error.ts';
@@ -22,6 +23,11 @@ const COMMON_ROOT = /^baf(?:ybei|krei)[a-h][a-z2-7]{50}[aeimquy4]$/;
 export function canonicalRoot(text: string): string {
   if (COMMON_ROOT.test(text)) return text;
   return orInvalid(text, () => canonicalCid(parseCid(text)));
+}
+
+/** The CID as it is written; throws `INVALID_CID`. */
+export function parseAnyCid(text: string): CID {
+  return orInvalid(text, () => parseCid(text));
 }
 
 /** A piece CID, v1 or v2, to the v1 text that rows hold; throws `INVALID_CID`. */

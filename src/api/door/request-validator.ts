@@ -14,9 +14,29 @@ export const requestValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
     // Most is text that stays text, and making it anew takes longer than looking at it.
     if (check.Check(value)) return { value };
     const read = types === undefined ? value : readTexts(types, value);
-    return check.Check(read) ? { value: read } : { error: check.Errors(read) };
+    return check.Check(read) ? { value: read } : { error: tellPlainly(check.Errors(read)) };
   };
 };
+
+type Fault = ReturnType<ReturnType<typeof Compile>['Errors']>[number];
+
+/** What is unknown is named, and what follows from another fault is left out: that a body could also be none. */
+function tellPlainly(faults: readonly Fault[]): Fault[] {
+  const told = faults.filter((fault) => !isEcho(fault));
+  return (told.length > 0 ? told : faults).map((fault) =>
+    fault.keyword === 'additionalProperties'
+      ? {
+          ...fault,
+          message: `must not have ${fault.params.additionalProperties.join(', ')}: there is no such property`,
+        }
+      : fault,
+  );
+}
+
+function isEcho(fault: Fault): boolean {
+  if (fault.keyword === 'boolean') return fault.schemaPath.endsWith('/additionalProperties');
+  return fault.keyword === 'anyOf' || (fault.keyword === 'type' && fault.params.type === 'null');
+}
 
 function typesOf(schema: TSchema): ReadonlyMap<string, unknown> {
   const { properties } = asObject(schema);

@@ -30,7 +30,7 @@ export const createdSchema = exactly({
   ...shown,
   secret: Type.String({ description: 'signs the calls: shown now and never again' }),
 });
-export const deadSchema = exactly({
+const dead = {
   id: Type.String(),
   firstChange: Type.String({ description: 'id of its first change' }),
   changes: Type.Integer(),
@@ -38,7 +38,15 @@ export const deadSchema = exactly({
   error: Type.String(),
   failingSince: Type.String(),
   died: Type.String(),
-  redriving: Type.Boolean(),
+  redriving: Type.Boolean({ description: 'it was asked for, and is tried once more soon' }),
+};
+export const deadSchema = exactly(dead);
+/** Where those of all webhooks are listed. */
+export const anyDeadSchema = exactly({
+  ...dead,
+  webhook: Type.String({ description: 'id of its webhook' }),
+  owner: Type.String({ description: 'name of the token that made the webhook' }),
+  url: Type.String(),
 });
 
 const timeOf = (at: Date) => formatOffsetTime(at, 'microseconds');
@@ -70,6 +78,12 @@ function filterAnswer({ cids, states, kinds, ...rest }: EventFilter) {
   };
 }
 
-export function deadAnswer({ id, failingSince, diedAt, ...dead }: DeadLetter) {
-  return { ...dead, id: id.toString(), failingSince: timeOf(failingSince), died: timeOf(diedAt) };
+export function deadAnswer({ id, failingSince, diedAt, firstChange, changes, attempts, error, redriving }: DeadLetter) {
+  const times = { failingSince: timeOf(failingSince), died: timeOf(diedAt) };
+  return { id: id.toString(), firstChange, changes, attempts, error, redriving, ...times };
+}
+
+export function anyDeadAnswer(letter: DeadLetter) {
+  const { webhookId: webhook, owner, url } = letter;
+  return { ...deadAnswer(letter), webhook, owner, url };
 }

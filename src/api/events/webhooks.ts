@@ -5,11 +5,13 @@ import { Type } from 'typebox';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { BadInput, LadingError } from '../../errors.ts';
-import { listDeadLetters, redriveDeadLetters } from '../../events/dead-letter-store.ts';
+import { listDeadLetters, redriveByHand } from '../../events/dead-letter-store.ts';
 import { findHead } from '../../events/outbox.ts';
-import { parseWebhookUrl, resolveWebhook, type AddressRules } from '../../events/webhook-address.ts';
+import { checkWebhookUrl } from '../../events/webhook-address.ts';
+import type { AddressRules } from '../../public-address.ts';
 import { deleteWebhook, insertWebhookUpTo, listWebhooks, type Webhook } from '../../events/webhook-store.ts';
-import { callerName } from '../door/auth.ts';
+import { actOf, callerName } from '../door/auth.ts';
+import { reasonBody } from '../operators/providers.ts';
 import { filterQuery, readFilter } from './event-filter.ts';
 import { findPlace, ownerOf, placeQuery } from './event-place.ts';
 import {
@@ -77,7 +79,7 @@ function createRoute(server: Server, deps: WebhookDeps): void {
     async (request, reply) => {
       const { url: text, after, ...filter } = request.body;
       const owner = callerName(request);
-      const checked = await checkUrl(text, deps.webhookRules);
+      const checked = await checkWebhookUrl(text, deps.webhookRules);
       const wanted = readFilter(filter, ownerOf(request));
       const place = (await findPlace(deps.kysely, after)) ?? (await findHead(deps.kysely));
       const id = randomUUID();
@@ -89,17 +91,6 @@ function createRoute(server: Server, deps: WebhookDeps): void {
       return { ...webhookAnswer(await findWebhook(deps, request, id)), secret: deps.webhookSecret(id) };
     },
   );
-}
-
-async function checkUrl(text: string, rules: AddressRules): Promise<string> {
-  const url = parseWebhookUrl(text);
-  try {
-    await resolveWebhook(url, rules);
-  } catch (cause) {
-    if (!(cause instanceof LadingError) || cause.code !== 'UNRESOLVED') throw cause;
-    throw new BadInput('WEBHOOK_URL_REFUSED', `url: ${cause.message}`, { cause });
-  }
-  return url.href;
 }
 
 function listRoute(server: Server, deps: WebhookDeps): void {
@@ -198,7 +189,7 @@ function deadRoute(server: Server, deps: WebhookDeps): void {
       await findWebhook(deps, request, id);
       const limit = pageLimit(query);
       const afterId = query.cursor === undefined ? 0n : BigInt(decodeCursor(query.cursor, [/^\d{1,18}$/]).join(''));
-      const dead = await listDeadLetters(deps.kysely, id, { afterId, limit });
+      const dead = await listDeadLetters(deps.kysely, { webhookId: id, afterId, limit });
       const last = dead.length < limit ? undefined : dead.at(-1);
       return { items: dead.map(deadAnswer), next: last === undefined ? null : encodeCursor([last.id.toString()]) };
     },
@@ -217,10 +208,10 @@ function redriveRoute(server: Server, deps: WebhookDeps): void {
         tags,
         summary: 'Try dead letters once more',
         description:
-          'Beside the calls in order; one that is taken is a dead letter no more. A call that waits for its next try, or whose receiver was gone (410), is tried at once too.',
+          'Beside the calls in order; one that is taken is a dead letter no more. A call that waits for its next try, or whose receiver was gone (410), is tried at once too. Audited.',
         params,
         querystring: exactly({}),
-        body: Type.Optional(Type.Union([exactly({ ids }), Type.Null()])),
+        body: Type.Optional(Type.Union([exactly({ ids, reason: reasonBody }), Type.Null()])),
         response: { 202: exactly({ redriven: Type.Integer() }), ...failures },
       },
     },
@@ -228,7 +219,8 @@ function redriveRoute(server: Server, deps: WebhookDeps): void {
       const { id } = request.params;
       await findWebhook(deps, request, id);
       const chosen = request.body?.ids?.map((text) => BigInt(text));
-      const redriven = await redriveDeadLetters(deps.kysely, id, { ids: chosen, at: deps.clock.now() });
+      const act = { ...actOf(request, request.body?.reason), at: deps.clock.now() };
+      const redriven = await redriveByHand(deps.kysely, { webhookId: id, ids: chosen }, act);
       return reply.code(202).send({ redriven });
     },
   );

@@ -25,7 +25,9 @@ export const tags = {
   aggregates: 'The pieces that uploads are packed into.',
   deals: 'Storage deals, their history, and what an operator can do about them.',
   providers: 'Storage providers, and the policy by which they are chosen.',
+  operations: 'How everything is, and what needs somebody.',
   tokens: 'Who may call.',
+  dashboard: 'The page for people, and its session.',
   machines: 'What storage providers, orchestrators and programs ask for.',
 } as const;
 
@@ -68,7 +70,8 @@ export function buildDocument(routes: readonly DescribedRoute[], version: string
   const schemas = new Map<string, unknown>();
   const paths: OpenApiDocument['paths'] = {};
   for (const route of routes) {
-    const path = route.url.replaceAll(/:(\w+)/g, '{$1}');
+    // What takes any path below its own is told of as one name more.
+    const path = route.url.replaceAll(/:(\w+)/g, '{$1}').replace('*', '{path}');
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: describe(route, schemas) };
   }
   return {
@@ -114,7 +117,7 @@ function describe(route: DescribedRoute, schemas: Map<string, unknown>): Operati
 function operationId({ method, url }: DescribedRoute): string {
   const words = url
     .split(/[/_-]/)
-    .map((part) => part.replace(/^:/, 'by '))
+    .map((part) => part.replace(/^:/, 'by ').replace('*', 'by path'))
     .join(' ');
   const capital = words.replaceAll(/ +(\w)/g, (_all, letter: string) => letter.toUpperCase()).trim();
   return method.toLowerCase() + (capital === '' ? 'Root' : capital);
@@ -132,7 +135,7 @@ function parameters(place: Parameter['in'], given: unknown, schemas: Map<string,
   return Object.entries(properties).map(([name, property]) => {
     const { description, ...schema } = asObject(property);
     return {
-      name,
+      name: name === '*' ? 'path' : name,
       in: place,
       required: required.includes(name),
       ...(typeof description === 'string' ? { description } : {}),

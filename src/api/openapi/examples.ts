@@ -14,7 +14,10 @@ const CURSOR = 'WyIxMDQyIl0';
 const byName: Record<string, readonly unknown[]> = {
   after: ['81442:0'],
   aggregate: ['1042'],
+  by: ['operator'],
   createdBy: ['operator'],
+  oldestDue: [TIME],
+  webhook: [UUID],
   degraded: ['the chain was not read for 12 minutes'],
   error: ['connection refused'],
   failure: ['blocks of the upload did not arrive in time'],
@@ -101,7 +104,7 @@ const byEnding: readonly [ending: RegExp, value: string][] = [
 ];
 
 const isTime =
-  /^(at|since|before|begun|calledOff|changed|delivered|died|expires|failingSince|firstChange|lastUsed|moved|released|revoked|created|opened|sealed|added|resolved|retryAt|seen|asked|asOf|last|lastChanged|oldestAccepted|sealsBy|p\d\d|deal(Activation|Expiration)|.*(Seen|Until|At))$/;
+  /^(at|since|before|begun|calledOff|changed|delivered|died|expires|failingSince|firstChange|lastOutcome|lastUsed|moved|released|revoked|created|opened|sealed|added|resolved|retryAt|seen|settled|asked|asOf|last|lastChanged|nextAttempt|oldestAccepted|sealsBy|p\d\d|deal(Activation|Expiration)|.*(Seen|Until|At))$/;
 
 /** Stands where no example is known: no document may have it. */
 export const UNKNOWN = '(no example)';

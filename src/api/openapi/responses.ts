@@ -1,11 +1,12 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyContextConfig, FastifySchema } from 'fastify';
-import { compatibleCode, errorCodes, type ErrorCode } from '../answers/error-codes.ts';
+import { compatibleCode, errorCodes, pinningAnswer, type ErrorCode } from '../answers/error-codes.ts';
 import { asObject, type JsonObject } from '../answers/json-object.ts';
 import { exampleOf } from './examples.ts';
 import { hoist } from './schemas.ts';
 import { earlyErrors, errorsOf, unroutedErrors } from '../answers/route-errors.ts';
 import { compatibleError, problem } from '../answers/schemas.ts';
+import { pinningFailure } from '../pinning/pin-schemas.ts';
 
 export interface DescribedRoute {
   method: string;
@@ -67,13 +68,14 @@ function mediaOf(type: string, given: JsonObject, schemas: Map<string, unknown>)
 }
 
 function badResponses(route: DescribedRoute, schemas: Map<string, unknown>): Record<string, Response> {
-  const byStatus = Map.groupBy(errorsOf(route), (code) => errorCodes[code][0]);
+  const byStatus = Map.groupBy(errorsOf(route), (code) => statusOf(code, route.config));
   return Object.fromEntries([...byStatus].map(([status, codes]) => [status, badResponse(route, codes, schemas)]));
 }
 
 function badResponse({ config }: DescribedRoute, codes: readonly ErrorCode[], schemas: Map<string, unknown>): Response {
   const description = codes.map((code) => `\`${nameOf(code, config)}\`: ${errorCodes[code][1]}`).join('. ');
-  if (config.compatible !== true) return { description, content: problemMedia(codes, schemas) };
+  if (config.compatible !== true && config.pinning !== true)
+    return { description, content: problemMedia(codes, schemas) };
   const early = codes.filter((code) => earlyErrors.includes(code));
   const routed = codes.filter((code) => !unroutedErrors.includes(code));
   return {
@@ -81,7 +83,7 @@ function badResponse({ config }: DescribedRoute, codes: readonly ErrorCode[], sc
     content: {
       // What cannot even be read never comes to where other answers are known.
       ...(early.length > 0 && problemMedia(early, schemas)),
-      ...(routed.length > 0 && compatibleMedia(routed, schemas)),
+      ...(routed.length > 0 && (config.pinning ? pinningMedia : compatibleMedia)(routed, schemas)),
     },
   };
 }
@@ -103,7 +105,24 @@ function compatibleMedia(codes: readonly ErrorCode[], schemas: Map<string, unkno
   return { 'application/json': { schema, examples: Object.fromEntries(examples) } };
 }
 
+function pinningMedia(codes: readonly ErrorCode[], schemas: Map<string, unknown>): Record<string, Media> {
+  const reasonOf = (code: ErrorCode) => pinningAnswer({ code, status: errorCodes[code][0] }).reason;
+  const narrowed = { properties: { error: { properties: { reason: { enum: codes.map(reasonOf) } } } } };
+  const examples = codes.map((code) => [
+    reasonOf(code),
+    { value: { error: { reason: reasonOf(code), details: errorCodes[code][1] } } },
+  ]);
+  const schema = { allOf: [hoist(pinningFailure, schemas), narrowed] };
+  return { 'application/json': { schema, examples: Object.fromEntries(examples) } };
+}
+
+function statusOf(code: ErrorCode, config: FastifyContextConfig): number {
+  const [status] = errorCodes[code];
+  return config.pinning === true ? pinningAnswer({ code, status }).status : status;
+}
+
 function nameOf(code: ErrorCode, config: FastifyContextConfig): string {
+  if (config.pinning === true) return pinningAnswer({ code, status: 0 }).reason;
   return config.compatible === true ? compatibleCode(code) : code;
 }
 

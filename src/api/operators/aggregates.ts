@@ -14,14 +14,16 @@ import type { DB } from '../../db/tables.ts';
 import { listPublicDeals } from '../../deals/status/deal-list.ts';
 import type { Act } from '../../deals/audit.ts';
 import { dealObject, type DealNetwork } from '../../deals/status/deal-object.ts';
-import { formatOffsetTime } from '../../deals/status/time-format.ts';
+import { listReplicas } from '../../deals/status/replicas.ts';
 import { LadingError, unreachable } from '../../errors.ts';
 import { actOf } from '../door/auth.ts';
+import { listedAnswer, listedSchema } from './aggregate-answer.ts';
 import { listOf, listPage, listQuery } from '../answers/list-page.ts';
 import { canonicalPiece } from '../answers/parse-cid.ts';
-import { decodeCursor, exactly, nullableNumber, nullableText, problem, streamed } from '../answers/schemas.ts';
+import { decodeCursor, exactly, problem, streamed } from '../answers/schemas.ts';
 import { dealSchema, knownNetwork } from '../uploads/status-answer.ts';
 import type { Server } from '../answers/typed-server.ts';
+import { reasonBody } from './providers.ts';
 
 export interface AggregateDeps {
   kysely: Kysely<DB>;
@@ -42,26 +44,6 @@ const pieceSchema = {
   entryCount: Type.Integer(),
   deals: Type.Array(dealSchema),
 };
-
-const listedSchema = exactly({
-  id: Type.String(),
-  state: Type.String(),
-  pieceCid: nullableText,
-  pieceSize: nullableNumber,
-  carSize: nullableNumber,
-  batchRootCid: nullableText,
-  entryCount: Type.Integer(),
-  length: Type.Number({ description: 'bytes of its header and uploads' }),
-  filler: Type.Number({ description: 'bytes of zeros that bring it to the smallest piece that providers take' }),
-  capacity: Type.Number(),
-  sealReason: nullableText,
-  opened: Type.String(),
-  oldestAccepted: nullableText,
-  sealed: nullableText,
-  released: Type.Union([Type.String(), Type.Null()], {
-    description: 'since when its bytes are not kept here any more',
-  }),
-});
 
 const readers = { access: ['ops', 'read'] } as const;
 const pieceParams = exactly({ pieceCid: Type.String() });
@@ -109,13 +91,19 @@ function listRoute(server: Server, deps: AggregateDeps): void {
       const filter = { state: inState, released: isReleased };
       const afterId = cursor === undefined ? undefined : BigInt(decodeCursor(cursor, [/^\d{1,18}$/]).join(''));
       return listPage(query, {
-        read: (limit) => listAggregates(deps.kysely, filter, { afterId, limit }),
-        place: ({ id }) => [id.toString()],
-        answer: listedAnswer,
+        read: async (limit) => withReplicas(deps, await listAggregates(deps.kysely, filter, { afterId, limit })),
+        place: ({ row }) => [row.id.toString()],
+        answer: ({ row, replicas }) => listedAnswer(row, replicas),
         count: () => countAggregates(deps.kysely, filter),
       });
     },
   );
+}
+
+async function withReplicas({ kysely }: AggregateDeps, rows: readonly ListedAggregate[]) {
+  const sealedIds = rows.flatMap(({ id, state }) => (state === 'sealed' ? [id] : []));
+  const replicas = await listReplicas(kysely, sealedIds);
+  return rows.map((row) => ({ row, replicas }));
 }
 
 function entriesRoute(server: Server, deps: AggregateDeps): void {
@@ -150,16 +138,18 @@ function sealRoute(server: Server, deps: AggregateDeps): void {
       schema: {
         tags: ['aggregates'],
         summary: 'Seals an open aggregate now',
-        description: 'Whatever its fill and age, as long as it holds an upload. Audited.',
+        description:
+          'Whatever its fill and age, as long as it holds an upload. Audited, with the reason that is given.',
         params: exactly({ id: Type.String({ pattern: '^[0-9]{1,18}$' }) }),
+        body: Type.Union([exactly({ reason: reasonBody }), Type.Null()]),
         querystring: exactly({}),
         response: { 200: listedSchema, ...failures },
       },
     },
     async (request) => {
       const id = BigInt(request.params.id);
-      checkSealing(id, await deps.sealAggregate(id, actOf(request)));
-      return listedAnswer(await listed(deps, id));
+      checkSealing(id, await deps.sealAggregate(id, actOf(request, request.body?.reason)));
+      return listedAnswer(await listed(deps, id), new Map());
     },
   );
 }
@@ -221,27 +211,5 @@ async function pieceAnswer(deps: AggregateDeps, found: SealedAggregate) {
     state: 'sealed',
     entryCount,
     deals: deals.map((deal) => dealObject(deal, knownNetwork(deps))),
-  };
-}
-
-function listedAnswer(row: ListedAggregate) {
-  const time = (at: Date | null) => (at === null ? null : formatOffsetTime(at, 'microseconds'));
-  const number = (value: bigint | null) => (value === null ? null : Number(value));
-  return {
-    id: row.id.toString(),
-    state: row.state,
-    pieceCid: row.pieceCid,
-    pieceSize: number(row.pieceBytes),
-    carSize: number(row.carBytes),
-    batchRootCid: row.batchRoot,
-    entryCount: row.entryCount,
-    length: Number(row.lengthBytes),
-    filler: Number(row.fillerBytes),
-    capacity: Number(row.capacityBytes),
-    sealReason: row.sealReason,
-    opened: formatOffsetTime(row.openedAt, 'microseconds'),
-    oldestAccepted: time(row.oldestAcceptedAt),
-    sealed: time(row.sealedAt),
-    released: time(row.releasedAt),
   };
 }

@@ -3,8 +3,7 @@ import { Type } from 'typebox';
 import type { DB } from '../../db/tables.ts';
 import { listChoices, type StoredChoice } from '../../deals/propose/choice-store.ts';
 import { formatOffsetTime } from '../../deals/status/time-format.ts';
-import { LadingError } from '../../errors.ts';
-import { canonicalPiece } from '../answers/parse-cid.ts';
+import { namedAggregate } from './aggregate-inside.ts';
 import { exactly, pageLimit, problem } from '../answers/schemas.ts';
 import type { Server } from '../answers/typed-server.ts';
 
@@ -35,18 +34,6 @@ export function choiceAnswer({ at, ...choice }: StoredChoice) {
   return { at: formatOffsetTime(at, 'microseconds'), ...choice };
 }
 
-/** By number, or by piece CID. */
-async function findAggregateId(kysely: Kysely<DB>, text: string): Promise<bigint> {
-  const isNumber = /^\d{1,18}$/.test(text);
-  const row = await kysely
-    .selectFrom('aggregates')
-    .select('id')
-    .where((eb) => (isNumber ? eb('id', '=', BigInt(text)) : eb('piece_cid', '=', canonicalPiece(text))))
-    .executeTakeFirst();
-  if (row === undefined) throw new LadingError('NOT_FOUND', `there is no aggregate ${text}`);
-  return row.id;
-}
-
 export function choiceRoutes(server: Server, { kysely }: ChoiceDeps): void {
   server.get(
     '/aggregates/:pieceCid/choices',
@@ -67,7 +54,7 @@ export function choiceRoutes(server: Server, { kysely }: ChoiceDeps): void {
       },
     },
     async ({ params, query }) => {
-      const id = await findAggregateId(kysely, params.pieceCid);
+      const id = await namedAggregate(kysely, params.pieceCid);
       const limit = Math.min(pageLimit(query), MAX_CHOICES);
       return { items: (await listChoices(kysely, id, { limit })).map(choiceAnswer), next: null };
     },

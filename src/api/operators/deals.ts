@@ -24,6 +24,7 @@ import { parseDurationMs } from '../../filecoin/units.ts';
 import type { Jobs } from '../../jobs.ts';
 import { actOf } from '../door/auth.ts';
 import { choiceAnswer, choiceSchema } from './choices.ts';
+import { termsAnswer, termsSchema } from './deal-terms.ts';
 import { deliveryAnswer, deliverySchema } from '../uploads/delivery-answer.ts';
 import { listOf, listPage, listQuery } from '../answers/list-page.ts';
 import { reasonBody } from './providers.ts';
@@ -130,7 +131,7 @@ function showRoute(server: Server, deps: DealDeps): void {
         tags: ['deals'],
         summary: 'A deal with all that happened to it',
         description:
-          'As the list has it, with its events, the newest choices for its aggregate, and how its transfer goes.',
+          'As the list has it, with its terms and events, the newest choices for its aggregate, and how its transfer goes.',
         params: exactly({ id: Type.String({ pattern: UUID }) }),
         querystring: exactly({}),
         response: {
@@ -139,6 +140,7 @@ function showRoute(server: Server, deps: DealDeps): void {
             events: Type.Array(eventSchema),
             choices: Type.Array(choiceSchema),
             delivery: deliverySchema,
+            terms: termsSchema,
           }),
           '4xx': problem,
           '5xx': problem,
@@ -148,12 +150,13 @@ function showRoute(server: Server, deps: DealDeps): void {
     async ({ params: { id } }) => {
       const found = await findDealDetail(deps.kysely, id);
       if (found === undefined) throw noDeal(id);
-      const { events, choices, delivery, ...deal } = found;
+      const { events, choices, delivery, terms, ...deal } = found;
       return {
         ...listed(deal, deps),
         events: events.map(eventAnswer),
         choices: choices.map(choiceAnswer),
         delivery: deliveryAnswer(delivery, { state: deal.state, now: deps.clock.now() }),
+        terms: termsAnswer(terms),
       };
     },
   );

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
-import type { OutcomeCount } from '../../deals/propose/outcomes.ts';
+import { speaksFor, type OutcomeCount } from '../../deals/propose/outcomes.ts';
 import type { Provider } from '../../deals/providers/provider-store.ts';
+import type { Standing } from '../../deals/providers/standing.ts';
 import { formatOffsetTime } from '../../deals/status/time-format.ts';
 import { exactly, nullableNumber, nullableText } from '../answers/schemas.ts';
 
@@ -41,11 +42,58 @@ const outcomeSchema = exactly({
   reasonCode: nullableText,
   count: Type.Integer(),
   last: Type.String(),
+  counts: Type.Union([Type.Literal('for'), Type.Literal('against'), Type.Null()], {
+    description: 'how the score counts them; null: neither way',
+  }),
 });
-export const shownSchema = exactly({ ...providerSchema.properties, outcomes: Type.Array(outcomeSchema) });
+
+const standingSchema = exactly({
+  score: Type.Number({ description: '`sureShare` times `freshness`, from 0 to 1: the higher one is chosen first' }),
+  sureShare: Type.Number({
+    description: "lower bound (Wilson's, 95 %) of the share of its deals that go well, by those of the last half year",
+  }),
+  freshness: Type.Number({ description: 'what that is worth still: 1 now, half after 30 days without an outcome' }),
+  proven: Type.Boolean({ description: 'enough outcomes for the score to say something' }),
+  successes: Type.Integer(),
+  failures: Type.Integer(),
+  lastOutcome: nullableText,
+  epochsBeforeStart: Type.Union([Type.Number(), Type.Null()], {
+    description: 'how long before its start a deal is active, on average',
+  }),
+  inFlight: Type.Number({ description: 'padded bytes of proposals that it has not published yet' }),
+  proposalsLastHour: Type.Integer(),
+  refused: Type.Union([exactly({ code: Type.String(), reason: Type.String() }), Type.Null()], {
+    description: 'why nothing at all is proposed to it now; null: it may be chosen',
+  }),
+});
+
+export const rankedSchema = exactly({ ...providerSchema.properties, standing: standingSchema });
+export const shownSchema = exactly({ ...rankedSchema.properties, outcomes: Type.Array(outcomeSchema) });
 
 export function outcomeAnswer({ state, reasonCode, count, lastAt }: OutcomeCount) {
-  return { state, reasonCode: reasonCode ?? null, count, last: formatOffsetTime(lastAt, 'microseconds') };
+  const isGood = speaksFor({ state, reasonCode });
+  const counts = isGood === undefined ? null : isGood ? ('for' as const) : ('against' as const);
+  return { state, reasonCode: reasonCode ?? null, count, last: formatOffsetTime(lastAt, 'microseconds'), counts };
+}
+
+export function rankedAnswer(from: Provider, standing: Standing) {
+  const { score, sureShare, freshness, proven, successes, failures, lastOutcomeAt, inFlightBytes } = standing;
+  return {
+    ...providerAnswer(from),
+    standing: {
+      score,
+      sureShare,
+      freshness,
+      proven,
+      successes,
+      failures,
+      lastOutcome: lastOutcomeAt === undefined ? null : formatOffsetTime(lastOutcomeAt, 'microseconds'),
+      epochsBeforeStart: standing.activeEpochsBeforeStart ?? null,
+      inFlight: Number(inFlightBytes),
+      proposalsLastHour: standing.proposalsLastHour,
+      refused: standing.refused ?? null,
+    },
+  };
 }
 
 export function providerAnswer(from: Provider) {

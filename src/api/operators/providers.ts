@@ -2,14 +2,21 @@ import type { Kysely } from 'kysely';
 import { Type } from 'typebox';
 import type { DB } from '../../db/tables.ts';
 import type { Clock } from '../../clock.ts';
-import { listOutcomes } from '../../deals/propose/facts-store.ts';
 import { actOnProvider, labelProvider, providerActs, type ProviderAct } from '../../deals/providers/change-provider.ts';
 import { countProviders, findProvider, listProviderPage, type Provider } from '../../deals/providers/provider-store.ts';
 import { parseProviderId, type AddProvider } from '../../deals/providers/providers.ts';
+import { listStandings } from '../../deals/providers/standing.ts';
 import { LadingError } from '../../errors.ts';
 import { actOf } from '../door/auth.ts';
 import { listOf, listPage, listQuery } from '../answers/list-page.ts';
-import { outcomeAnswer, providerAnswer, providerSchema, shownSchema } from './provider-answer.ts';
+import {
+  outcomeAnswer,
+  providerAnswer,
+  providerSchema,
+  rankedAnswer,
+  rankedSchema,
+  shownSchema,
+} from './provider-answer.ts';
 import { decodeCursor, exactly, problem } from '../answers/schemas.ts';
 import type { Server } from '../answers/typed-server.ts';
 
@@ -47,9 +54,10 @@ export function providerRoutes(server: Server, deps: ProviderDeps): void {
       schema: {
         tags: ['providers'],
         summary: 'All providers, in the order of their ids as text',
-        description: 'Those that were removed are listed when they are asked for.',
+        description:
+          'Those that were removed are listed when they are asked for. `standing` is what the next choice would go by.',
         querystring: exactly({ ...listQuery, state: Type.Optional(listedState), org: name, region: name }),
-        response: { 200: listOf(providerSchema), '4xx': problem, '5xx': problem },
+        response: { 200: listOf(rankedSchema), '4xx': problem, '5xx': problem },
       },
     },
     async ({ query }) => {
@@ -57,9 +65,9 @@ export function providerRoutes(server: Server, deps: ProviderDeps): void {
       const filter = { state: inState, org, region };
       const afterId = cursor === undefined ? undefined : decodeCursor(cursor, [/^f0\d{1,18}$/]).join('');
       return listPage(query, {
-        read: (limit) => listProviderPage(deps.kysely, filter, { afterId, limit }),
-        place: ({ id }) => [id],
-        answer: providerAnswer,
+        read: async (limit) => withStandings(deps, await listProviderPage(deps.kysely, filter, { afterId, limit })),
+        place: ({ provider }) => [provider.id],
+        answer: ({ provider, standing }) => rankedAnswer(provider, standing),
         count: () => countProviders(deps.kysely, filter),
       });
     },
@@ -68,6 +76,15 @@ export function providerRoutes(server: Server, deps: ProviderDeps): void {
   addRoute(server, deps);
   labelRoute(server, deps);
   for (const act of Object.keys(providerActs) as ProviderAct[]) actRoute(server, deps, act);
+}
+
+async function withStandings({ kysely, clock }: ProviderDeps, providers: readonly Provider[]) {
+  const standings = await listStandings(kysely, providers, clock.now());
+  return providers.map((provider) => ({ provider, standing: standings.get(provider.id) ?? unranked(provider.id) }));
+}
+
+function unranked(id: string): never {
+  throw new Error(`provider ${id} was read without its standing`);
 }
 
 function showRoute(server: Server, deps: ProviderDeps): void {
@@ -87,8 +104,8 @@ function showRoute(server: Server, deps: ProviderDeps): void {
     async ({ params }) => {
       const id = parseProviderId(params.id);
       const found = known(id, await findProvider(deps.kysely, id));
-      const outcomes = await listOutcomes(deps.kysely, deps.clock.now(), id);
-      return { ...providerAnswer(found), outcomes: outcomes.map(outcomeAnswer) };
+      const standing = (await listStandings(deps.kysely, [found], deps.clock.now())).get(id) ?? unranked(id);
+      return { ...rankedAnswer(found, standing), outcomes: standing.outcomes.map(outcomeAnswer) };
     },
   );
 }

@@ -11,6 +11,9 @@ const transferSchema = exactly({
   moved: Type.String(),
   bytesPerSecond: Type.Integer(),
   stalled: Type.Boolean(),
+  curve: Type.Array(exactly({ at: Type.String(), bytes: Type.Number() }), {
+    description: 'how many bytes had left by when, at each 64th of the piece',
+  }),
 });
 
 /** How a proposal fares between its acceptance and the chain: what was fetched, and what its provider says. */
@@ -50,6 +53,10 @@ export function deliveryAnswer(delivery: Delivery | undefined, { state, now }: {
             moved: formatOffsetTime(transfer.movedAt, 'microseconds'),
             bytesPerSecond: rateOf(transfer),
             stalled: isOpen && now.getTime() - transfer.movedAt.getTime() > STALL_MS,
+            curve: transfer.curve.map(({ at, bytes }) => ({
+              at: formatOffsetTime(at, 'microseconds'),
+              bytes: Number(bytes),
+            })),
           },
   };
 }

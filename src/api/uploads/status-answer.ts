@@ -31,7 +31,13 @@ const pinSchema = exactly({
   cid: Type.String(),
   created: Type.String(),
   size: Type.Number(),
-  status: Type.Union([Type.Literal('queued'), Type.Literal('pinned'), Type.Literal('failed')]),
+  status: Type.Union(
+    [Type.Literal('queued'), Type.Literal('pinning'), Type.Literal('pinned'), Type.Literal('failed')],
+    {
+      description:
+        'pinned: every block is durably stored, in the IPFS Cluster where one is configured, else here. queued and pinning: not yet. failed: not, for the reason in its history.',
+    },
+  ),
 });
 
 const etaSchema = Type.Object(
@@ -46,7 +52,7 @@ const etaSchema = Type.Object(
 const queueingSchema = exactly({
   reason: Type.String({
     description:
-      'incomplete, failed, waiting_for_aggregate, aggregate_filling (until it is full or old enough), waiting_for_age (full enough, closed by its age), sealing, waiting_for_provider, waiting_for_datacap, waiting_for_escrow, waiting_for_chain, bytes_released.',
+      'incomplete, failed, waiting_for_aggregate, aggregate_filling (until it is full or old enough), waiting_for_age (full enough, closed by its age), sealing, waiting_for_provider, waiting_for_datacap, waiting_for_escrow, waiting_for_chain, proposing_paused, bytes_released.',
   }),
   position: Type.Union([Type.Number(), Type.Null()], {
     description:
@@ -61,7 +67,8 @@ const queueingSchema = exactly({
   lastRefusal: Type.Optional(exactly({ miner: Type.String(), text: Type.String(), at: Type.String() })),
   why: Type.Optional(
     Type.Array(exactly({ code: Type.String(), providers: Type.Integer(), text: Type.String() }), {
-      description: 'What the last decision refused providers for, counted.',
+      description:
+        'What the last decision refused providers for, counted; and `proposing_off` while the operator has paused all proposing.',
     }),
   ),
 });
@@ -93,6 +100,8 @@ export interface StatusDeps {
   /** Undefined while the genesis of the network is not known: then there are no deals either. */
   dealNetwork(): DealNetwork | undefined;
   chainView?(): ChainView;
+  /** Where an IPFS Cluster is configured: what is wrong with what is known of its pins, in words. */
+  pinView?(): { degraded: string | undefined };
   /** How long things take, by what was measured; undefined: nothing is known. */
   outlooks?(): Outlooks;
 }
@@ -121,7 +130,7 @@ export function statusAnswer(deps: StatusDeps, status: UploadStatus): Static<typ
     created: formatOffsetTime(status.createdAt, 'microseconds'),
     // As nft.storage: 0 while the size of the DAG is not known.
     size: Number(status.dagBytes ?? 0),
-    status: pinStatus(status.state),
+    status: pinStatus({ state: status.state, ...status.pin }, deps.pinView !== undefined),
   };
   const deals = status.deals.map((row) => dealObject(row, knownNetwork(deps)));
   return { pin, deals, ...awaited(deps, status, deals), ...freshness(deps) };
@@ -141,10 +150,12 @@ function awaited(deps: StatusDeps, status: UploadStatus, deals: readonly DealObj
   return { queueing: queueing(status, { rules: deps.sealRules, now, outlooks, chainFault }) };
 }
 
-function freshness({ chainView }: StatusDeps) {
-  const view = chainView?.();
-  if (view === undefined || view.degraded.length === 0) return {};
-  // A chain that was never read has no time as of which anything is known.
-  const asOf = view.asOf === undefined ? {} : { asOf: formatOffsetTime(view.asOf, 'microseconds') };
-  return { ...asOf, degraded: [...view.degraded] };
+function freshness({ chainView, pinView }: StatusDeps) {
+  const chain = chainView?.() ?? { asOf: undefined, degraded: [] };
+  const pins = pinView?.().degraded;
+  const degraded = [...chain.degraded, ...(pins === undefined ? [] : [pins])];
+  if (degraded.length === 0) return {};
+  // A chain that was never read has no time as of which anything is known; a fault of pins alone says its own.
+  const since = chain.degraded.length > 0 ? chain.asOf : undefined;
+  return { ...(since !== undefined && { asOf: formatOffsetTime(since, 'microseconds') }), degraded };
 }

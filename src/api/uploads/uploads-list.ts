@@ -14,6 +14,7 @@ import { checkedUpload } from './check.ts';
 import { listOf, listPage, listQuery, parseTime, timeFilter } from '../answers/list-page.ts';
 import { canonicalRoot } from '../answers/parse-cid.ts';
 import { decodeCursor, exactly, problem } from '../answers/schemas.ts';
+import { ownerOf } from '../events/event-place.ts';
 import { statusAnswer, type StatusDeps } from './status-answer.ts';
 import type { Server } from '../answers/typed-server.ts';
 
@@ -49,7 +50,8 @@ const filters = {
   before: timeFilter('received before this time'),
 };
 
-const readers = { access: ['ops', 'read'] } as const;
+/** A token of role upload is told of its own alone, as everywhere. */
+const readers = { access: ['upload', 'ops', 'read'] } as const;
 const failures = { '4xx': problem, '5xx': problem };
 
 export function uploadListRoutes(server: Server, deps: UploadListDeps): void {
@@ -60,18 +62,21 @@ export function uploadListRoutes(server: Server, deps: UploadListDeps): void {
       schema: {
         tags: ['uploads'],
         summary: 'All uploads, newest first',
-        description: 'Each as GET /uploads/{cid} shows it. Uploads that were removed are among them.',
+        description:
+          'Each as GET /uploads/{cid} shows it. Uploads that were removed are among them. A token of role upload gets those that it sent and did not take back, and may name no other owner.',
         querystring: exactly({ ...listQuery, ...filters }),
         response: { 200: listOf(uploadSchema), ...failures },
       },
     },
-    async ({ query }) => {
-      const filter = filterOf(query);
+    async (request) => {
+      const { query } = request;
+      const own = ownerOf(request);
+      const filter = filterOf(query, own);
       const after = query.cursor === undefined ? undefined : parseCursor(query.cursor);
       return listPage(query, {
         read: (limit) => listUploads(deps.kysely, filter, { after, limit }),
         place: ({ age, id }) => [age.toString(), id.toString()],
-        answer: (upload) => uploadAnswer(deps, upload),
+        answer: (upload) => uploadAnswer(deps, upload, own),
         count: () => countUploads(deps.kysely, filter),
       });
     },
@@ -87,16 +92,20 @@ function showRoute(server: Server, deps: UploadListDeps): void {
       schema: {
         tags: ['uploads'],
         summary: 'One upload as the list shows it',
-        description: 'As GET /check/{cid}, with its own state and its owners; one that was removed too.',
+        description:
+          'As GET /check/{cid}, with its own state and its owners; one that was removed too. A token of role upload finds its own alone.',
         params: exactly({ cid: Type.String() }),
         querystring: exactly({}),
         response: { 200: uploadSchema, ...failures },
       },
     },
-    async ({ params: { cid } }) => {
+    async (request) => {
+      const { cid } = request.params;
+      const own = ownerOf(request);
       const found = await findListedUpload(deps.kysely, canonicalRoot(cid));
-      if (found === undefined) throw new LadingError('NOT_FOUND', `there is no upload ${cid}`);
-      return uploadAnswer(deps, found);
+      if (found === undefined || (own !== undefined && !found.owners.includes(own)))
+        throw new LadingError('NOT_FOUND', `there is no upload ${cid}`);
+      return uploadAnswer(deps, found, own);
     },
   );
 }
@@ -108,8 +117,11 @@ interface FilterQuery {
   before?: string;
 }
 
-function filterOf({ state: inState, owner, since, before }: FilterQuery): UploadFilter {
-  return { state: inState, owner, since: parseTime('since', since), before: parseTime('before', before) };
+/** `own`: the only owner whose uploads the caller may see. */
+function filterOf({ state: inState, owner, since, before }: FilterQuery, own: string | undefined): UploadFilter {
+  if (own !== undefined && owner !== undefined && owner !== own)
+    throw new LadingError('FORBIDDEN', `a token of role upload lists its own uploads alone: leave owner out`);
+  return { state: inState, owner: own ?? owner, since: parseTime('since', since), before: parseTime('before', before) };
 }
 
 function parseCursor(cursor: string) {
@@ -117,8 +129,10 @@ function parseCursor(cursor: string) {
   return { age: BigInt(age), id: BigInt(id) };
 }
 
-function uploadAnswer(deps: StatusDeps, upload: ListedUpload) {
-  const { root: cid, state: inState, owners } = upload;
+/** `own`: whoever else sent it is none of the caller's business. */
+function uploadAnswer(deps: StatusDeps, upload: ListedUpload, own: string | undefined) {
+  const { root: cid, state: inState } = upload;
+  const owners = own === undefined ? upload.owners : [own];
   const changed = formatOffsetTime(upload.changedAt, 'microseconds');
   return { cid, state: inState, changed, owners, ...statusAnswer(deps, upload) };
 }

@@ -29,7 +29,6 @@ const receiveErrors: readonly ErrorCode[] = [
   'CAR_TRUNCATED',
   'CAR_VARINT_INVALID',
   'CAR_VERSION_UNSUPPORTED',
-  'CONFLICT',
   'DAG_TOO_DEEP',
   'DUPLICATE_PATH',
   'EMPTY_UPLOAD',
@@ -92,7 +91,7 @@ export function uploadRoutes(server: Server, deps: UploadDeps): void {
 /** A new and complete upload waits, and has no more to tell: the database need not be asked for that. */
 function freshAnswer(deps: StatusDeps, { cid, root, fresh }: Received) {
   if (fresh === undefined) return undefined;
-  const { at: createdAt, position } = fresh;
+  const { at: createdAt, position, proposingPaused } = fresh;
   const nothing = { missing: undefined, failure: null, aggregate: undefined, lastRefusal: undefined };
   const dagBytes = BigInt(fresh.dagBytes);
   const status = statusAnswer(deps, {
@@ -103,6 +102,9 @@ function freshAnswer(deps: StatusDeps, { cid, root, fresh }: Received) {
     acceptedAt: createdAt,
     dagBytes,
     position,
+    proposingPaused,
+    // Its bytes are stored just now; its pin in a cluster, if any, waits to be given.
+    pin: { pin: null, isHeld: true, isDamaged: false },
     deals: [],
     partsWait: false,
   });

@@ -28,8 +28,8 @@ function loads(db: Kysely<DB>, now: Date) {
   return { inFlight, recent };
 }
 
-/** How the deals of each provider ended or went, by state and reason code; of one provider when `only` is given. */
-export async function listOutcomes(db: Kysely<DB>, now: Date, only?: string): Promise<OutcomeCount[]> {
+/** How the deals of each provider ended or went, by state and reason code; of these providers alone when `only` is given. */
+export async function listOutcomes(db: Kysely<DB>, now: Date, only?: readonly string[]): Promise<OutcomeCount[]> {
   const rows = await db
     .selectFrom('deals')
     .select(['provider_id', 'state', 'reason_code', sql<number>`count(*)::integer`.as('count')])
@@ -37,7 +37,7 @@ export async function listOutcomes(db: Kysely<DB>, now: Date, only?: string): Pr
     .select(sql<string | null>`avg(start_epoch - sector_start_epoch)::text`.as('active_before_start'))
     .where('created_at', '>', new Date(now.getTime() - EVIDENCE_MS))
     .where('attempts', '>', 0)
-    .$if(only !== undefined, (query) => query.where('provider_id', '=', only ?? ''))
+    .$if(only !== undefined, (query) => query.where('provider_id', 'in', [...(only ?? [])]))
     .groupBy(['provider_id', 'state', 'reason_code'])
     .execute();
   return rows.map((row) => ({

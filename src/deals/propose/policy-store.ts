@@ -1,6 +1,7 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
 import type { DB, Policies } from '../../db/tables.ts';
 import { LadingError } from '../../errors.ts';
+import { storableText } from '../../storable-text.ts';
 import { writeAudit, type Act } from '../audit.ts';
 import { changePolicy, type Policy, type PolicyTerms } from './policy.ts';
 
@@ -8,6 +9,24 @@ import { changePolicy, type Policy, type PolicyTerms } from './policy.ts';
 export async function findPolicy(db: Kysely<DB>): Promise<Policy> {
   const row = await db.selectFrom('policies').selectAll().orderBy('version', 'desc').limit(1).executeTakeFirstOrThrow();
   return toPolicy(row);
+}
+
+export interface PolicyVersion {
+  policy: Policy;
+  at: Date;
+  by: string;
+  reason: string | null;
+}
+
+/** Newest first, from below a version on. */
+export async function listPolicyVersions(
+  db: Kysely<DB>,
+  { below, limit }: { below: number | undefined; limit: number },
+): Promise<PolicyVersion[]> {
+  let query = db.selectFrom('policies').selectAll().orderBy('version', 'desc').limit(limit);
+  if (below !== undefined) query = query.where('version', '<', below);
+  const rows = await query.execute();
+  return rows.map((row) => ({ policy: toPolicy(row), at: row.created_at, by: row.created_by, reason: row.reason }));
 }
 
 function toPolicy(row: Selectable<Policies>): Policy {
@@ -35,11 +54,7 @@ function toPolicy(row: Selectable<Policies>): Policy {
 }
 
 /** Adds a version of the policy, in force from this transaction on. Answers it. */
-export async function insertPolicy(
-  db: Kysely<DB>,
-  terms: PolicyTerms,
-  made: { at: Date; by: string },
-): Promise<Policy> {
+export async function insertPolicy(db: Kysely<DB>, terms: PolicyTerms, made: Act & { at: Date }): Promise<Policy> {
   const { version } = await db
     .insertInto('policies')
     .values({
@@ -63,6 +78,7 @@ export async function insertPolicy(
       reads_per_second: terms.readsPerSecond,
       created_at: made.at,
       created_by: made.by,
+      reason: made.reason === undefined || made.reason === '' ? null : storableText(made.reason),
     })
     .returning('version')
     .executeTakeFirstOrThrow();
@@ -77,6 +93,12 @@ export interface PolicyChange extends Act {
   at: Date;
 }
 
+/** Whoever changes the policy holds this until the transaction ends: each change is made to what the one before has left. */
+export async function holdPolicy(trx: Kysely<DB>): Promise<Policy> {
+  await sql`select pg_advisory_xact_lock(hashtextextended('lading policy', 0))`.execute(trx);
+  return await findPolicy(trx);
+}
+
 /**
  * Changes some terms of the policy in force, with the audit row. Those who change it at the same time wait for each
  * other, so that each change is made to what the one before has left, and none is lost.
@@ -86,8 +108,7 @@ export async function replacePolicy(
   { pairs, ifVersion, by, reason, at }: PolicyChange,
 ): Promise<Policy> {
   return await db.transaction().execute(async (trx) => {
-    await sql`select pg_advisory_xact_lock(hashtextextended('lading policy', 0))`.execute(trx);
-    const current = await findPolicy(trx);
+    const current = await holdPolicy(trx);
     if (ifVersion !== undefined && ifVersion !== current.version) {
       throw new LadingError(
         'POLICY_CHANGED',
@@ -95,7 +116,7 @@ export async function replacePolicy(
         { details: { version: current.version } },
       );
     }
-    const policy = await insertPolicy(trx, changePolicy(current, pairs), { at, by });
+    const policy = await insertPolicy(trx, changePolicy(current, pairs), { at, by, reason });
     const detail = { from: current.version, to: policy.version, changes: pairs };
     await writeAudit(trx, { actor: by, action: 'policy.set', subject: 'policy', reason, detail, at });
     return policy;

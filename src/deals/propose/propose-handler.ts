@@ -24,8 +24,8 @@ export function createProposeHandler(deps: ProposeHandlerDeps) {
   return async (jobs: { aggregateId: string }[], signal: AbortSignal): Promise<void> => {
     if (chain === undefined || wallet === undefined) {
       const missing = chain === undefined ? 'CHAIN_RPC_URL' : 'WALLET';
-      if (!saidOff)
-        log.error({ missing }, 'propose.off: no deals are proposed until this is set and the service started again');
+      const hint = 'no deals are proposed until this is set and the service started again';
+      if (!saidOff) log.error({ missing, hint }, 'propose.off');
       saidOff = true;
       return;
     }

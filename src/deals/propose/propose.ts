@@ -54,7 +54,10 @@ const TRY_AGAIN_MS = 60_000;
 const TRY_AGAIN_GRID_MS = 5_000;
 
 /** The client's balances at the head; undefined when the chain knows no such client: SPs cannot take its deals. */
-async function readClient({ chain, wallet }: ProposeDeps, signal: AbortSignal): Promise<ClientState | undefined> {
+export async function readClient(
+  { chain, wallet }: Pick<ProposeDeps, 'chain' | 'wallet'>,
+  signal: AbortSignal,
+): Promise<ClientState | undefined> {
   const client = await wallet.address();
   const { key, height } = await chain.head(signal);
   const options = { tipset: key, signal };
@@ -89,8 +92,7 @@ interface Nobody {
 
 function whyNobody({ piece, policy, past }: Plan): Nobody | undefined {
   const forGood = (code: NobodyReason, reason: string): Nobody => ({ code, reason, forGood: true });
-  if (!policy.proposing)
-    return forGood('proposing_off', 'the policy proposes nothing: lading policy set proposing=true');
+  if (!policy.proposing) return forGood('proposing_off', 'all proposing is paused: lading proposing resume');
   // What is active somewhere can be fetched back; that is seen to once somebody would take it.
   if (piece.released && !past.some(({ state }) => state === 'active'))
     return forGood('bytes_released', 'bytes_released: the bytes of this aggregate are not kept any more');

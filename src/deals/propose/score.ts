@@ -22,10 +22,26 @@ function freshness(at: Date | undefined, now: Date): number {
   return 0.5 ** (Math.max(0, now.getTime() - at.getTime()) / HALF_LIFE_MS);
 }
 
+/** What a score is made of: `score` is the product of the two before it. */
+export interface ScoreParts {
+  /** Lower bound of the share of deals that go well, by those that ended. */
+  sureShare: number;
+  /** What the evidence is worth still, by its age. */
+  freshness: number;
+  score: number;
+  proven: boolean;
+}
+
+export function scoreParts(evidence: Evidence, now: Date): ScoreParts {
+  const { successes, failures, lastOutcomeAt } = evidence;
+  const sureShare = wilsonLowerBound(successes, successes + failures);
+  const fresh = freshness(lastOutcomeAt, now);
+  return { sureShare, freshness: fresh, score: sureShare * fresh, proven: isProven(evidence) };
+}
+
 /** How surely deals with this provider go well, from 0 to 1. */
 export function scoreOf(evidence: Evidence, now: Date): number {
-  const { successes, failures, lastOutcomeAt } = evidence;
-  return wilsonLowerBound(successes, successes + failures) * freshness(lastOutcomeAt, now);
+  return scoreParts(evidence, now).score;
 }
 
 export function isProven({ successes, failures }: Evidence): boolean {

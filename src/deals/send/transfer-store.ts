@@ -48,14 +48,28 @@ export async function beginRange(
   });
 }
 
-/** Adds bytes that left; repetitions count too. */
+/** Points of a curve for a piece that is fetched once, and of any at all: a piece that is fetched again and again. */
+const CURVE_POINTS = 64;
+const MAX_CURVE_POINTS = 256;
+/** As bytes are noted: finer steps would see no more. */
+const MIN_CURVE_STEP_BYTES = 16 * 2 ** 20;
+/** Of a bit for each range a byte stands for eight. */
+const STEP_BYTES_PER_BITMAP_BYTE = (8 * SERVED_RANGE_BYTES) / CURVE_POINTS;
+
+/** Adds bytes that left, and a point to the curve where they pass one of its steps; repetitions count too. */
 export async function noteServed(db: Kysely<DB>, dealId: string, bytes: number, at: Date): Promise<void> {
+  const served = sql<bigint>`(served_bytes + ${BigInt(bytes)}::bigint)`;
+  const movedAt = sql<Date>`greatest(moved_at, ${at}::timestamptz)`;
+  const step = sql`greatest(${MIN_CURVE_STEP_BYTES}::bigint, octet_length(served) * ${STEP_BYTES_PER_BITMAP_BYTE}::bigint)`;
+  const isPoint = sql<boolean>`${served} / ${step} > served_bytes / ${step} and cardinality(curve_at) < ${MAX_CURVE_POINTS}`;
   await db
     .updateTable('transfers')
-    .set((eb) => ({
-      served_bytes: eb('served_bytes', '+', BigInt(bytes)),
-      moved_at: sql<Date>`greatest(moved_at, ${at}::timestamptz)`,
-    }))
+    .set({
+      served_bytes: served,
+      moved_at: movedAt,
+      curve_at: sql<Date[]>`case when ${isPoint} then curve_at || ${movedAt} else curve_at end`,
+      curve_bytes: sql<bigint[]>`case when ${isPoint} then curve_bytes || ${served} else curve_bytes end`,
+    })
     .where('deal_id', '=', dealId)
     .execute();
 }
@@ -68,6 +82,8 @@ export interface Transfer {
   ranges: number;
   begunAt: Date;
   movedAt: Date;
+  /** How many bytes had left by when, between these two times. */
+  curve: { at: Date; bytes: bigint }[];
 }
 
 /** How a proposal fares between its acceptance and the chain. */
@@ -92,6 +108,7 @@ export async function findDelivery(db: Kysely<DB>, dealId: string): Promise<Deli
       'a.car_bytes',
       sql<bigint | null>`bit_count(t.served)`.as('served'),
     ])
+    .select(['t.curve_at', 't.curve_bytes'])
     .select(['d.offline', 'd.called_off_at', 'd.said_status', 'd.said_at', 'd.said_publish_message'])
     .where('d.id', '=', dealId)
     .executeTakeFirst();
@@ -99,13 +116,20 @@ export async function findDelivery(db: Kysely<DB>, dealId: string): Promise<Deli
   const { begun_at: begunAt, moved_at: movedAt, served_bytes: servedBytes, said_status: status, said_at: at } = row;
   const isBegun = begunAt !== null && movedAt !== null && servedBytes !== null;
   const ranges = servedRanges(Number(row.car_bytes ?? 0n));
+  const curve = curveOf(row.curve_at ?? [], row.curve_bytes ?? []);
+  const transfer = isBegun && { servedBytes, servedRanges: Number(row.served ?? 0n), ranges, begunAt, movedAt, curve };
   return {
     offline: row.offline,
-    transfer: isBegun ? { servedBytes, servedRanges: Number(row.served ?? 0n), ranges, begunAt, movedAt } : undefined,
+    transfer: transfer || undefined,
     calledOffAt: row.called_off_at ?? undefined,
     said:
       status === null || at === null
         ? undefined
         : { status, at, publishMessage: row.said_publish_message ?? undefined },
   };
+}
+
+/** The constraint transfers_curve_sane says that both are as long. */
+function curveOf(times: readonly Date[], bytes: readonly bigint[]): Transfer['curve'] {
+  return times.map((at, index) => ({ at, bytes: bytes[index] ?? 0n }));
 }

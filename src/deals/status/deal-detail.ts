@@ -3,6 +3,7 @@ import type { DB } from '../../db/tables.ts';
 import { listChoices, type StoredChoice } from '../propose/choice-store.ts';
 import { findDelivery, type Delivery } from '../send/transfer-store.ts';
 import { findDeal, listDealEvents, type DealEvent, type ListedDeal } from './deal-list.ts';
+import { findDealTerms, type DealTerms } from './deal-terms.ts';
 
 /** A deal as the list has it, with all that is told of it alone: what the API and the command line show. */
 export interface DealDetail extends ListedDeal {
@@ -10,6 +11,7 @@ export interface DealDetail extends ListedDeal {
   /** The newest decisions on its aggregate; all of them are in a list of their own. */
   choices: StoredChoice[];
   delivery: Delivery | undefined;
+  terms: DealTerms;
 }
 
 const CHOICES_SHOWN = 5;
@@ -19,5 +21,6 @@ export async function findDealDetail(kysely: Kysely<DB>, id: string): Promise<De
   if (deal === undefined) return undefined;
   const events = await listDealEvents(kysely, id);
   const choices = await listChoices(kysely, deal.aggregateId, { limit: CHOICES_SHOWN });
-  return { ...deal, events, choices, delivery: await findDelivery(kysely, id) };
+  const terms = await findDealTerms(kysely, id);
+  return { ...deal, events, choices, delivery: await findDelivery(kysely, id), terms };
 }

@@ -3,7 +3,7 @@ import type { AggregateState, UploadState } from '../../db/tables.ts';
 import { unreachable } from '../../errors.ts';
 import { etaActive, UNKNOWN_ETA, type EtaActive, type Outlooks, type Standing } from './forecast.ts';
 import { formatOffsetTime } from './time-format.ts';
-import { reasonWithoutDeals, whyNobody, type LastChoice, type Why } from './why-nobody.ts';
+import { PAUSED, reasonWithoutDeals, whyNobody, type LastChoice, type Why } from './why-nobody.ts';
 
 /** The aggregate that an upload without deals lies in. */
 export interface QueueingAggregate extends OpenAggregate {
@@ -38,6 +38,8 @@ export interface QueueingFacts {
   /** Of a cut upload: how many parts lie in an aggregate, of how many. */
   parts?: { placed: number; total: number };
   lastRefusal: LastRefusal | undefined;
+  /** An operator has paused proposing as a whole: no upload without deals gets any meanwhile. */
+  proposingPaused: boolean;
 }
 
 /** What else bears on it. */
@@ -61,6 +63,7 @@ type Reason =
   | 'waiting_for_datacap'
   | 'waiting_for_escrow'
   | 'waiting_for_chain'
+  | 'proposing_paused'
   | 'bytes_released';
 
 export interface Queueing {
@@ -84,7 +87,28 @@ const NOTHING_KNOWN = { position: null, aggregateFill: null, sealsBy: null, etaA
 
 /** Pure. Why an upload, or a part of a cut one, has no deals to show, and when that may change. */
 export function queueing(facts: QueueingFacts, circumstances: Circumstances): Queueing {
-  return { ...reasonOf(facts, circumstances), ...(facts.parts === undefined ? {} : { parts: facts.parts }) };
+  const { parts } = facts;
+  const found = reasonOf(facts, circumstances);
+  return { ...(facts.proposingPaused ? paused(found) : found), ...(parts === undefined ? {} : { parts }) };
+}
+
+/** What none of these waits for is no reason of theirs. */
+const PAST_PROPOSING: ReadonlySet<Reason> = new Set<Reason>(['incomplete', 'failed', 'removed']);
+/** These are over before a pause is what is waited for: it is told beside them. */
+const BEFORE_PROPOSING: ReadonlySet<Reason> = new Set<Reason>([
+  'waiting_for_aggregate',
+  'aggregate_filling',
+  'waiting_for_age',
+  'sealing',
+  'bytes_released',
+]);
+
+/** Nobody knows how long a pause lasts. */
+function paused(found: Queueing): Queueing {
+  const { reason, why = [] } = found;
+  if (PAST_PROPOSING.has(reason)) return found;
+  const told = { ...found, etaActive: UNKNOWN_ETA, why: [PAUSED, ...why] };
+  return BEFORE_PROPOSING.has(reason) ? told : { ...told, reason: 'proposing_paused' };
 }
 
 /** Pure. When an upload will be active: the same whether it has deals that are under way, or none yet. */

@@ -1,5 +1,5 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
-import type { AggregateState, DB, DealState, Json, UploadStatuses } from '../../db/tables.ts';
+import type { AggregateState, DB, DealState, Json, PinStatus, UploadStatuses } from '../../db/tables.ts';
 import { isLive } from '../deal-states.ts';
 import type { DealRow } from './deal-object.ts';
 import type { Stage } from './history-of-stages.ts';
@@ -12,6 +12,8 @@ export interface UploadStatus extends QueueingFacts {
   createdAt: Date;
   /** Sum of its blocks' bytes; null while blocks are missing. */
   dagBytes: bigint | null;
+  /** What bears on its pin: of an IPFS Cluster (null: it has none there), and of the bytes here. */
+  pin: { pin: PinStatus | null; isHeld: boolean; isDamaged: boolean };
   /** Of all aggregates that it lies in, whole or in parts; oldest change first. */
   deals: DealRow[];
   /** What waits still or has no deals is a part of it, or it anew: the deals there are tell only of others. */
@@ -29,7 +31,8 @@ export function statusView(kysely: Kysely<DB>) {
   return kysely
     .selectFrom('upload_statuses as s')
     .select(['s.id', 's.root', 's.state', 's.created_at', 's.changed_at', 's.dag_bytes', 's.missing_count'])
-    .select(['s.missing_first', 's.failure', 's.cut_count', 's.placements']);
+    .select(['s.missing_first', 's.failure', 's.cut_count', 's.placements', 's.proposing_paused'])
+    .select(['s.pin_status', 's.is_held', 's.is_damaged']);
 }
 
 /**
@@ -76,6 +79,8 @@ interface ToldDeal {
 interface ToldPlacement {
   seq: number;
   cut: number | null;
+  /** A part of a cut that counts no more: the upload was sent anew. */
+  given_up: boolean;
   selector: string | null;
   aggregate_id: number;
   state: AggregateState;
@@ -107,7 +112,8 @@ function placementsOf(placements: Json | null): ToldPlacement[] {
 export function toStatus(row: StatusRow): UploadStatus {
   const placements = placementsOf(row.placements);
   // Nearly all lie in one aggregate, and a thousand are asked for at once.
-  const parts = placements.length < 2 ? placements : partsOf(placements);
+  const current = placements.every((one) => !one.given_up) ? placements : placements.filter((one) => !one.given_up);
+  const parts = current.length < 2 ? current : partsOf(current);
   const last = parts.length < 2 ? parts[0] : parts.toSorted((a, b) => progressOf(a) - progressOf(b))[0];
   const counted = countParts(told(row.cut_count), parts);
   const shown = parts === placements ? placements : placements.filter((one) => one.aggregate_id === last?.aggregate_id);
@@ -123,6 +129,8 @@ export function toStatus(row: StatusRow): UploadStatus {
     aggregate: last === undefined ? undefined : aggregateOf(last),
     ...(counted === undefined ? {} : { parts: counted }),
     lastRefusal: lastRefusal(shown),
+    proposingPaused: told(row.proposing_paused),
+    pin: { pin: row.pin_status, isHeld: told(row.is_held), isDamaged: told(row.is_damaged) },
     deals: dealsOf(placements),
     partsWait:
       counted === undefined ? waitsAnew(row, placements, last) : counted.placed < counted.total || !last?.deals.length,

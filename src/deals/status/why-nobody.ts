@@ -40,7 +40,7 @@ const TEXTS: Record<RefusalReason, string> = {
   region_cap: 'too many replicas in its region',
   escrow: 'the market balance does not suffice',
   datacap: 'DataCap does not suffice',
-  proposing_off: 'nothing is proposed now, by the policy',
+  proposing_off: 'nothing is proposed now: the operator has paused it',
   bytes_released: 'the bytes are not here: they are fetched back, where a provider has them',
   not_owned: 'nobody owns any upload in the aggregate any more',
   too_small: 'the piece is too small for a verified deal',
@@ -51,13 +51,18 @@ function textOf(code: string): string {
   return (TEXTS as Record<string, string | undefined>)[code] ?? code;
 }
 
-/** The reason of the most providers first. */
+/** Proposing as a whole is paused, by the policy in force. */
+export const PAUSED: Why = { code: 'proposing_off', providers: 0, text: TEXTS.proposing_off };
+
+/** The reason of the most providers first. That all is paused is told as it is now, not as it was at the last decision. */
 export function whyNobody({ refused }: LastChoice): Why[] {
-  const counted = refused.map(({ code, providers }) => ({
-    code,
-    providers: NOBODY_IS_ASKED.has(code) ? 0 : providers,
-    text: textOf(code),
-  }));
+  const counted = refused
+    .filter(({ code }) => code !== PAUSED.code)
+    .map(({ code, providers }) => ({
+      code,
+      providers: NOBODY_IS_ASKED.has(code) ? 0 : providers,
+      text: textOf(code),
+    }));
   return counted.toSorted((a, b) => b.providers - a.providers || a.code.localeCompare(b.code));
 }
 

@@ -1,5 +1,8 @@
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
+import { BlockPool } from '../../../src/aggregate/blocks/block-pool.ts';
+import { findStoredByRoot } from '../../../src/aggregate/blocks/stored-upload.ts';
+import { walkDag } from '../../../src/aggregate/blocks/walk-dag.ts';
 import { listPlacedRuns } from '../../../src/aggregate/bytes/placed-runs.ts';
 import { DELETE_BATCH_ROWS } from '../../../src/aggregate/delete-of-upload.ts';
 import { listNeededKeys } from '../../../src/aggregate/keep/named-objects.ts';
@@ -7,13 +10,14 @@ import { releaseAll } from '../../../src/aggregate/keep/release/release.ts';
 import { readStoredProof } from '../../../src/aggregate/keep/release/stored-proofs.ts';
 import { cutUpload } from '../../../src/aggregate/place/cut.ts';
 import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
-import { sealNow } from '../../../src/aggregate/place/stow.ts';
+import { sealNow, stow } from '../../../src/aggregate/place/stow.ts';
 import { seal } from '../../../src/aggregate/seal/seal.ts';
 import { verifyUpload } from '../../../src/client/verify.ts';
 import type { Database } from '../../../src/db/connect.ts';
 import { proofToJson, type InclusionProof } from '../../../src/filecoin/inclusion-proof.ts';
 import { silentLog } from '../../../src/log.ts';
-import { openLocalStore } from '../../../src/storage/local-store.ts';
+import { createStatusReader } from '../../../src/deals/status/status-reader.ts';
+import { openLocalStore, type LocalStore } from '../../../src/storage/local-store.ts';
 import { car, pbNode, rawBlock, sections, type Block } from '../../support/car-builder.ts';
 import { testDatabase } from '../../support/database.ts';
 import { checkProof } from '../../support/proof-checker.ts';
@@ -54,7 +58,7 @@ async function world(database: Database, folder: string) {
   }
   const clock = { now: () => new Date(START.getTime() + 2 * MONTH_MS) };
   const release = { db: database.kysely, store, clock, log: silentLog, retentionMs: MONTH_MS };
-  return { id, root, blocks, aggregates, release, store };
+  return { id, root, blocks, aggregates, release, store, stowing: deps };
 }
 
 async function makeReleasable({ kysely }: Database, aggregateId: bigint): Promise<void> {
@@ -120,27 +124,92 @@ test('a release deletes millions of ranges in statements that each have time eno
   expect(await sizes(db)).toEqual({ parts: 0, cutsWithBytes: [] });
 });
 
-test('a cut upload that lost its bytes and a part of its deals says so when it is sent again', async () => {
-  await using db = await testDatabase();
-  await using folder = await temporaryFolder();
-  const { root, blocks, aggregates, release, store } = await world(db, folder.path);
-  for (const aggregate of aggregates) await makeReleasable(db, aggregate);
-  expect(await releaseAll(release, never)).toBe(4);
-  const jobs = { send: async () => undefined };
-  const limits = { maxUploadBytes: 1n << 30n, minFreeBytes: 0n, maxBlocks: 10_000 };
-  const deps = { kysely: db.kysely, store, jobs, clock: release.clock, limits, log: silentLog };
-  const send = () =>
-    receiveCar(deps, { body: Readable.from([car([root.cid], blocks)]), owner: 'somebody', signal: never });
-  expect(await send()).toMatchObject({ complete: true });
-  const [lost = 0n] = aggregates;
-  await db.kysely.transaction().execute(async (trx) => {
+async function endDeals({ kysely }: Database, aggregateId: bigint): Promise<void> {
+  await kysely.transaction().execute(async (trx) => {
     const over = { state: 'expired' as const, reason_code: 'EXPIRED', settled_at: START };
-    const ended = trx.updateTable('deals').set(over).where('aggregate_id', '=', lost).returning('id');
+    const ended = trx.updateTable('deals').set(over).where('aggregate_id', '=', aggregateId).returning('id');
     for (const { id } of await ended.execute()) {
       const event = { deal_id: id, from_state: 'active', to_state: 'expired', at: START };
       await trx.insertInto('events').values(event).execute();
     }
   });
-  await expect(send()).rejects.toMatchObject({ code: 'CONFLICT' });
-  expect(await sizes(db)).toEqual({ parts: 0, cutsWithBytes: [] });
+}
+
+/** The parts by number, with the aggregates that hold them, and whether these places were given up. */
+async function placesOf({ kysely }: Database) {
+  const rows = await kysely.selectFrom('placements').select(['cut', 'topped_up']).orderBy('cut').execute();
+  return rows.map(({ cut, topped_up: givenUp }) => ({ cut, givenUp }));
+}
+
+test('a cut upload that lost its bytes and a part of its deals is cut and placed anew when it is sent again', async () => {
+  await using db = await testDatabase();
+  await using folder = await temporaryFolder();
+  const { id, root, blocks, aggregates, release, store, stowing } = await world(db, folder.path);
+  for (const aggregate of aggregates) await makeReleasable(db, aggregate);
+  expect(await releaseAll(release, never)).toBe(4);
+  const jobs = { send: async () => undefined };
+  const limits = { maxUploadBytes: 1n << 30n, minFreeBytes: 0n, maxBlocks: 10_000 };
+  const deps = { kysely: db.kysely, store, jobs, clock: release.clock, limits, log: silentLog };
+  const send = (ordered: Block[]) =>
+    receiveCar(deps, { body: Readable.from([car([root.cid], ordered)]), owner: 'somebody', signal: never });
+  const stateOf = async () =>
+    (await db.kysely.selectFrom('uploads').select('state').where('id', '=', id).executeTakeFirstOrThrow()).state;
+  expect(await send(blocks)).toMatchObject({ complete: true });
+  expect(await stateOf()).toBe('stowed');
+  const [lost = 0n] = aggregates;
+  await endDeals(db, lost);
+  // In another order: its parts are others.
+  expect(await send(blocks.toReversed())).toMatchObject({ complete: true });
+  expect(await stateOf()).toBe('waiting');
+  const statuses = createStatusReader(db);
+  const status = async () => (await statuses.find(root.cid.toString()))?.parts;
+  expect(await status()).toBeUndefined();
+  // Not before it is cut: no place is for a part of those that were given up.
+  await stow(stowing, never);
+  expect(await stateOf()).toBe('waiting');
+  await cutUpload(stowing, id, never);
+  await cutUpload(stowing, id, never);
+  const total = await db.kysely.selectFrom('current_cuts').select('cut').orderBy('cut').execute();
+  expect(total.map(({ cut }) => cut)).toEqual(total.map((_, at) => 4 + at));
+  expect(await status()).toEqual({ placed: 0, total: total.length });
+  await stow(stowing, never);
+  expect(await stateOf()).toBe('stowed');
+  expect(await status()).toEqual({ placed: total.length, total: total.length });
+  expect(await placesOf(db)).toEqual([
+    ...[0, 1, 2, 3].map((cut) => ({ cut, givenUp: true })),
+    ...total.map(({ cut }) => ({ cut, givenUp: false })),
+  ]);
+  const anew = await db.kysely.selectFrom('aggregates').select('id').where('state', '<>', 'sealed').execute();
+  for (const aggregate of anew) {
+    await sealNow(stowing, aggregate.id);
+    await seal(stowing, aggregate.id, never);
+  }
+  expect((await brokenRows(db)).filter((rule) => !/\bdeals?\b|a deal was|active, published/.test(rule))).toEqual([]);
+  await everyBlockIsRead(db, { store, root, blocks });
+  // Held by its new places, whatever becomes of the old ones; and once more when these are gone too.
+  for (const { id: aggregate } of anew) await makeReleasable(db, aggregate);
+  expect(await releaseAll(release, never)).toBe(anew.length);
+  for (const aggregate of aggregates) await endDeals(db, aggregate);
+  await send(blocks);
+  expect(await stateOf()).toBe('stowed');
+  await endDeals(db, anew.at(-1)?.id ?? 0n);
+  await send(blocks);
+  expect(await stateOf()).toBe('waiting');
+  await cutUpload(stowing, id, never);
+  const third = await db.kysely.selectFrom('current_cuts').select('cut').execute();
+  expect(Math.min(...third.map(({ cut }) => cut ?? 0))).toBe(4 + total.length);
 });
+
+/** As the gateway reads them. */
+async function everyBlockIsRead(
+  { kysely }: Database,
+  { store, root, blocks }: { store: LocalStore; root: Block; blocks: Block[] },
+): Promise<void> {
+  const upload = await findStoredByRoot(kysely, root.cid.toString());
+  if (upload === undefined) throw new Error('nothing of it is stored');
+  await using open = await new BlockPool({ db: kysely, store }).open(upload, never);
+  let bytes = 0;
+  const walk = { path: [], start: root.cid, scope: 'all' as const, dups: false };
+  for await (const chunk of walkDag(open, walk)) bytes += chunk.length;
+  expect(bytes).toBe(sections(blocks).length);
+}

@@ -72,6 +72,8 @@ const dealsOf = () =>
     .selectAll()
     .where('aggregate_id', '=', aggregateId)
     .orderBy('created_at')
+    // A replacement is signed at the time at which the one before it ended.
+    .orderBy('state', 'desc')
     .execute();
 const dealNow = async () => (await dealsOf()).find(({ id }) => id === dealId);
 const eventsNow = () =>

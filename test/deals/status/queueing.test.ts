@@ -24,6 +24,7 @@ const nothing: QueueingFacts = {
   position: undefined,
   aggregate: undefined,
   lastRefusal: undefined,
+  proposingPaused: false,
 };
 const open = {
   id: 1n,
@@ -131,7 +132,6 @@ const sealed = { ...open, state: 'sealed' as const };
 test.each([
   [[], 'waiting_for_provider'],
   [['price', 'resting'], 'waiting_for_provider'],
-  [['proposing_off'], 'waiting_for_provider'],
   [['price', 'datacap'], 'waiting_for_datacap'],
   [['escrow', 'unreachable'], 'waiting_for_escrow'],
   [['client_unknown'], 'waiting_for_escrow'],
@@ -146,7 +146,6 @@ test('why is told in words of ours, the reason of the most providers first, and 
   const refused = [
     { code: 'price', providers: 1 },
     { code: 'resting', providers: 4 },
-    { code: 'proposing_off', providers: 1 },
     { code: 'of_a_later_version', providers: 2 },
   ];
   const aggregate = { ...sealed, lastChoice: { refused } };
@@ -154,8 +153,51 @@ test('why is told in words of ours, the reason of the most providers first, and 
     { code: 'resting', providers: 4, text: 'rests after a failure, and is asked again' },
     { code: 'of_a_later_version', providers: 2, text: 'of_a_later_version' },
     { code: 'price', providers: 1, text: 'asks for more than the policy pays' },
-    { code: 'proposing_off', providers: 0, text: 'nothing is proposed now, by the policy' },
   ]);
+});
+
+const PAUSED = { code: 'proposing_off', providers: 0, text: 'nothing is proposed now: the operator has paused it' };
+
+test('while all proposing is paused everybody is told, and nobody when it will be active', () => {
+  const outlooks = new Map<Stage, Outlook>([
+    ['sealed', () => 7_200_000],
+    ['filling', () => 7_200_000],
+    ['waiting', () => 7_200_000],
+  ]);
+  const since = new Date('2024-05-01T00:00:00Z');
+  const told = (facts: Partial<typeof nothing>, chainFault = false) =>
+    queueing({ ...nothing, ...facts, proposingPaused: true }, { ...now, outlooks, chainFault });
+  const inAggregate = { state: 'stowed' as const };
+  const filling = { ...open, standing: { stage: 'filling' as const, since } };
+  expect(told({ ...inAggregate, aggregate: filling })).toMatchObject({
+    reason: 'aggregate_filling',
+    etaActive: unknown,
+    why: [PAUSED],
+  });
+  expect(told({ position: 1, acceptedAt: since })).toMatchObject({
+    reason: 'waiting_for_aggregate',
+    etaActive: unknown,
+    why: [PAUSED],
+  });
+  // Whatever the last decision says, which was made before the pause, or in another one.
+  const refused = [
+    { code: 'resting', providers: 4 },
+    { code: 'escrow', providers: 1 },
+    { code: 'proposing_off', providers: 1 },
+  ];
+  const waiting = { ...sealed, lastChoice: { refused }, standing: { stage: 'sealed' as const, since } };
+  for (const chainFault of [false, true]) {
+    const answer = told({ ...inAggregate, aggregate: waiting }, chainFault);
+    expect(answer).toMatchObject({ reason: 'proposing_paused', etaActive: unknown });
+    expect(answer.why?.filter(({ code }) => code === 'proposing_off')).toEqual([PAUSED]);
+  }
+  const released = told({ ...inAggregate, aggregate: { ...sealed, released: true } });
+  expect(released).toMatchObject({ reason: 'bytes_released', why: [PAUSED] });
+  expect(told({ state: 'failed', failure: 'x', missing: { count: 1, first: 'b' } })).not.toHaveProperty('why');
+  // Once resumed, what the last decision said in the pause is told no more.
+  const resumed = queueing({ ...nothing, ...inAggregate, aggregate: waiting }, now);
+  expect(resumed).toMatchObject({ reason: 'waiting_for_escrow' });
+  expect(resumed.why?.map(({ code }) => code)).toEqual(['resting', 'escrow']);
 });
 
 test('while the chain cannot be read a sealed aggregate waits for it, for a time that nobody measured', () => {

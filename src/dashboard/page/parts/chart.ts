@@ -1,0 +1,42 @@
+import { html } from 'htm/preact';
+import type { VNode } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+
+export interface Series {
+  label: string;
+  /** As many as there are times; null where nothing is known. */
+  values: readonly (number | null)[];
+  /** Which of the six colours of the theme; without it by its place. */
+  colour?: 1 | 2 | 3 | 4 | 5 | 6;
+  filled?: boolean;
+  stepped?: boolean;
+}
+
+interface ChartProps {
+  /** What it shows, in a sentence: it stands for the picture where none is seen. */
+  label: string;
+  /** Unix seconds, rising. */
+  times: readonly number[];
+  series: readonly Series[];
+  /** How a value is written at the axis and under the pointer. */
+  format: (value: number) => string;
+  height?: number;
+}
+
+/** Curves over time. The library is loaded when the first chart is drawn. */
+export function Chart({ label, times, series, format, height = 200 }: ChartProps): VNode {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const element = box.current;
+    if (element === null) return undefined;
+    const ending = new AbortController();
+    const load = import('./draw-chart.ts').then(({ drawChart }) => {
+      if (!ending.signal.aborted) drawChart(element, { times, series, format, height, signal: ending.signal });
+    });
+    load.catch(() => element.replaceChildren('The chart could not be loaded.'));
+    return () => ending.abort();
+  }, [JSON.stringify([times, series]), height]);
+  return html`<figure class="chart" role="img" aria-label=${label}>
+    <div ref=${box} style=${{ minHeight: `${height}px` }}></div>
+  </figure>`;
+}

@@ -1,0 +1,153 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Kysely } from 'kysely';
+import type { Received, ReceiveInput } from '../aggregate/receive/receive.ts';
+import type { ReceiveLimits } from '../aggregate/receive/receive-limits.ts';
+import type { Clock } from '../clock.ts';
+import type { DB } from '../db/tables.ts';
+import { describeError, LadingError } from '../errors.ts';
+import type { Jobs } from '../jobs.ts';
+import type { Log } from '../log.ts';
+import type { OutgoingLimits } from '../outgoing/fetcher.ts';
+import { afterFault } from './decide-pull.ts';
+import { openSource, type Sources } from './open-source.ts';
+import {
+  claimPull,
+  noteOrigin,
+  releasePull,
+  renewPull,
+  RENEW_MS,
+  settleFailed,
+  settleInterrupted,
+  settlePulled,
+  type ClaimedPull,
+  type PullHold,
+} from './pull-lease.ts';
+import { Spool } from './spool.ts';
+
+export interface PullDeps {
+  db: Kysely<DB>;
+  jobs: Pick<Jobs, 'send'>;
+  clock: Clock;
+  random: () => number;
+  log: Pick<Log, 'info' | 'warn'>;
+  sources: Sources;
+  receive(input: ReceiveInput): Promise<Received>;
+  limits: ReceiveLimits;
+  /** Where what came already lies. */
+  folder: string;
+  /** Names this process among those that fetch. */
+  holder: string;
+}
+
+/** Of one origin: it holds one of few places, and what it sends slower than this is not worth it (10 KiB/s). */
+function fetchLimits({ maxUploadBytes }: ReceiveLimits): OutgoingLimits {
+  const stalls = { headMs: 60_000, stallMs: 60_000, stallBytes: 600 * 1024 };
+  return { ...stalls, allMs: Infinity, bodyBytes: Number(maxUploadBytes), redirects: 10 };
+}
+
+/** The lease is not ours any more: cancelled, or another's. */
+class HoldLost extends Error {}
+
+/** What one attempt knows of itself. */
+interface Attempt {
+  spool: Spool;
+  validator: string | undefined;
+  sizeBytes: number | undefined;
+  /** Of the spool, when it began. */
+  startedAt: number;
+}
+
+/** Fetches one pull as far as it comes, and writes down what became of it. Nothing to do where another does it. */
+export async function runPull(deps: PullDeps, pullId: string, stop: AbortSignal): Promise<void> {
+  const { db, holder, folder, limits } = deps;
+  const hold: PullHold = { id: pullId, holder };
+  const pull = await claimPull(db, hold);
+  if (pull === undefined) return;
+  const lost = new AbortController();
+  const signal = AbortSignal.any([stop, lost.signal]);
+  await using spool = await Spool.open(folder, pullId, limits);
+  const renewing = keepHold(deps, { hold, spool, signal }).catch((error: unknown) => lost.abort(error));
+  const attempt = { spool, validator: pull.validator, sizeBytes: pull.sizeBytes, startedAt: spool.bytes };
+  try {
+    const { root, complete } = await fetchAndReceive(deps, { pull, hold, attempt }, signal);
+    if (await settlePulled(db, hold, { root, pulledBytes: spool.bytes })) await spool.remove();
+    deps.log.info({ pull: pullId, root, complete, bytes: spool.bytes }, 'pull.done');
+  } catch (error) {
+    await settleFault(deps, { pull, hold, attempt, stop }, error);
+  } finally {
+    lost.abort();
+    await renewing;
+  }
+}
+
+async function keepHold(
+  { db }: PullDeps,
+  { hold, spool, signal }: { hold: PullHold; spool: Spool; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    await delay(RENEW_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    if (!(await renewPull(db, hold, spool.bytes)))
+      throw new HoldLost('the pull was cancelled, or another goes on with it');
+  }
+}
+
+interface Work {
+  pull: ClaimedPull;
+  hold: PullHold;
+  attempt: Attempt;
+}
+
+async function fetchAndReceive(deps: PullDeps, { pull, hold, attempt }: Work, signal: AbortSignal): Promise<Received> {
+  const { spool } = attempt;
+  const input = { owner: pull.owner, signal, ...(pull.wantedRoot !== undefined && { root: pull.wantedRoot }) };
+  if (spool.bytes > 0 && spool.bytes === pull.sizeBytes)
+    return await deps.receive({ ...input, declaredBytes: spool.bytes, body: spool.through(nothing()) });
+  const from =
+    spool.bytes > 0 && pull.validator !== undefined ? { offset: spool.bytes, validator: pull.validator } : undefined;
+  using download = await openSource(deps.sources, pull.url, { from, limits: fetchLimits(deps.limits), signal });
+  const { offset, sizeBytes, validator } = download;
+  if (offset !== spool.bytes) await spool.empty();
+  Object.assign(attempt, { validator, sizeBytes, startedAt: spool.bytes });
+  if (!(await noteOrigin(deps.db, hold, { validator, sizeBytes, pulledBytes: spool.bytes })))
+    throw new HoldLost('the pull was cancelled');
+  await spool.expect(Math.max(0, (sizeBytes ?? 0) - spool.bytes));
+  const declared = sizeBytes === undefined ? {} : { declaredBytes: sizeBytes };
+  return await deps.receive({ ...input, ...declared, body: spool.through(download.body) });
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** Throws what is a fault of our own, for the job to come again; the pull is free for whoever comes next. */
+async function settleFault(
+  deps: PullDeps,
+  { pull, hold, attempt, stop }: Work & { stop: AbortSignal },
+  error: unknown,
+): Promise<void> {
+  const { db, log } = deps;
+  const { spool } = attempt;
+  if (error instanceof HoldLost) return log.info({ pull: pull.id, why: error.message }, 'pull.left');
+  if (stop.aborted || !(error instanceof LadingError)) {
+    await releasePull(db, hold).catch(() => false);
+    throw error;
+  }
+  const { code, message } = error;
+  const next = afterFault({
+    error,
+    resumed: attempt.startedAt > 0,
+    cameBytes: spool.bytes - attempt.startedAt,
+    keeps: attempt.validator !== undefined,
+    attempts: pull.attempts,
+    failingMs: pull.failingMs,
+    random: deps.random(),
+  });
+  const settled = { fault: { code, message }, pulledBytes: spool.bytes };
+  if (next.kind === 'failed') {
+    if (await settleFailed(db, hold, settled)) await spool.remove();
+    return log.warn({ pull: pull.id, code, err: describeError(error) }, 'pull.failed');
+  }
+  if (next.fromStart) await spool.empty();
+  const { waitMs, isForward } = next;
+  await settleInterrupted(deps, hold, { ...settled, waitMs, isForward, at: deps.clock.now() });
+  log.warn({ pull: pull.id, code, err: describeError(error), waitMs }, 'pull.interrupted');
+}
