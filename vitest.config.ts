@@ -17,9 +17,14 @@ const always = {
 
 /** The longest of their storeys, which wait for leases and epochs: begun last, one of them would be all that runs at the end. */
 const LONG = [
+  'long-life.scenario',
   'deal-making-killed',
   'deal-making.scenario',
   'kill.scenario',
+  'real-cluster',
+  'pages.scenario',
+  'watch-ledger',
+  'alerts.scenario',
   'killed-receiver',
   'jobs-takeover',
   'jobs.db',

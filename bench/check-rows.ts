@@ -52,6 +52,16 @@ async function insertUploads(db: Kysely<DB>, uploads: number): Promise<void> {
   );
 }
 
+/** Their bytes are here: of those that were released it is looked up whether their deals hold them. */
+async function insertParts(db: Kysely<DB>, uploads: number): Promise<void> {
+  await withoutIndexes(db, 'parts', () =>
+    sql`insert into parts (upload_id, object_key, object_offset, length_bytes, block_count, run_seq, created_at)
+      select n + 1, 'segments/' || n / ${UPLOADS_PER_AGGREGATE}::int, n % ${UPLOADS_PER_AGGREGATE}::int * ${RUN_BYTES}::bigint,
+        ${RUN_BYTES}::int, 1, 0, '2026-01-01'
+      from generate_series(0, ${uploads}::int - 1) as n`.execute(db),
+  );
+}
+
 async function insertAggregates(db: Kysely<DB>, aggregates: number): Promise<void> {
   const length = CAR_HEADER_BYTES + UPLOADS_PER_AGGREGATE * RUN_BYTES;
   await sql`insert into aggregates (state, capacity_bytes, length_bytes, entry_count, oldest_accepted_at, seal_reason, tree_key,
@@ -102,7 +112,8 @@ export async function insertCheckRows(db: Kysely<DB>, uploads: number): Promise<
     await insertDeals(held, aggregates);
     await insertTimes(held);
     await insertUploads(held, uploads);
-    await sql`vacuum (analyze) uploads, placements, aggregates, aggregate_times, deals`.execute(held);
+    await insertParts(held, uploads);
+    await sql`vacuum (analyze) uploads, parts, placements, aggregates, aggregate_times, deals`.execute(held);
     await sql`reset all`.execute(held);
   });
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { connect } from '../src/db/connect.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import type { BareOrder, BareReport } from './check-child.ts';
 import { load } from './check-load.ts';
 import { insertCheckRows, rootOf } from './check-rows.ts';

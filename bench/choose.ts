@@ -12,7 +12,7 @@ import { toUsed, wantedSlots } from '../src/deals/propose/plan-slots.ts';
 import { changePolicy, type Policy } from '../src/deals/propose/policy.ts';
 import { findPolicy } from '../src/deals/propose/policy-store.ts';
 import { listPastDeals, listProposable } from '../src/deals/propose/proposal-store.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 
 const REPLICAS = 5;
 const GIB = 2n ** 30n;

@@ -7,7 +7,7 @@ import { connect } from '../src/db/connect.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
 import type { DB } from '../src/db/tables.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { insertCheckRows, rootOf } from './check-rows.ts';
 import { Delays, openReader, startReceiver } from './events-load.ts';
 import { rounded } from './measure.ts';

@@ -10,7 +10,7 @@ import { etaActive } from '../src/deals/status/forecast.ts';
 import { foldHistory } from '../src/deals/status/history-fold.ts';
 import { findHistoryTime, readHistory } from '../src/deals/status/history-of-stages.ts';
 import { outlookOf } from '../src/deals/status/remaining-time.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 
 const DEALS_PER_AGGREGATE = 5;
 const UPLOADS_PER_AGGREGATE = 50;

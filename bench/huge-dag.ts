@@ -10,8 +10,8 @@ import { systemClock as clock } from '../src/clock.ts';
 import { connect } from '../src/db/connect.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
-import { installJobs, startJobs } from '../src/jobs.ts';
-import { silentLog as log } from '../src/log.ts';
+import { installJobs, startJobs } from '../src/jobs/jobs.ts';
+import { silentLog as log } from '../src/log/log.ts';
 import { openLocalStore } from '../src/storage/local-store.ts';
 import { rounded } from './measure.ts';
 

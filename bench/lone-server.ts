@@ -3,7 +3,7 @@ import { systemClock as clock } from '../src/clock.ts';
 import type { Database } from '../src/db/connect.ts';
 import { createPieceTokens } from '../src/deals/send/piece-token.ts';
 import { createStatusReader } from '../src/deals/status/status-reader.ts';
-import { silentLog as log } from '../src/log.ts';
+import { silentLog as log } from '../src/log/log.ts';
 import { createFetcher } from '../src/outgoing/fetcher.ts';
 import { openLocalStore } from '../src/storage/local-store.ts';
 

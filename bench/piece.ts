@@ -16,7 +16,7 @@ import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { createPieceTokens } from '../src/deals/send/piece-token.ts';
 import { pieceCapacity, pieceCidV1 } from '../src/filecoin/piece.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { openLocalStore } from '../src/storage/local-store.ts';
 import { keyToFile } from '../src/storage/object-key.ts';
 import { median, rounded } from './measure.ts';

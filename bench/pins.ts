@@ -11,7 +11,7 @@ import { connect } from '../src/db/connect.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
 import type { DB } from '../src/db/tables.ts';
-import { silentLog as log } from '../src/log.ts';
+import { silentLog as log } from '../src/log/log.ts';
 import { actOnAllDue } from '../src/pins/act.ts';
 import { openPinCluster } from '../src/pins/cluster/cluster-client.ts';
 import { pinTimes } from '../src/pins/decide-pin.ts';

@@ -10,7 +10,7 @@ import { migrate } from '../src/db/migrate.ts';
 import type { DB } from '../src/db/tables.ts';
 import { createWalletFile } from '../src/deals/wallet/local-wallet.ts';
 import { createDevnet } from '../src/devnet/devnet.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { median, rounded } from './measure.ts';
 import { insertSealedAggregates } from './proposal-rows.ts';
 import { startServiceChild, type ServiceChild } from './service-child.ts';

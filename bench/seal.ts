@@ -20,7 +20,7 @@ import { migrate } from '../src/db/migrate.ts';
 import type { DB } from '../src/db/tables.ts';
 import { pieceCapacity } from '../src/filecoin/piece.ts';
 import { formatBytes, parseBytes } from '../src/filecoin/units.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { openLocalStore } from '../src/storage/local-store.ts';
 import { keyToFile } from '../src/storage/object-key.ts';
 import type { ObjectStore } from '../src/storage/store.ts';

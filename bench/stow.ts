@@ -8,7 +8,7 @@ import { connect } from '../src/db/connect.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
 import type { DB } from '../src/db/tables.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { rounded } from './measure.ts';
 
 const UPLOADS = 20_000;

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { connect } from '../src/db/connect.ts';
-import { syntheticChain, type SyntheticPast } from './watch-chain.ts';
+import { heightIn, syntheticChain, type SyntheticPast } from './watch-chain.ts';
 import { ACTIVATIONS, countIn, expectCount, settle, timed, watchOver, type Figures } from './watch-figures.ts';
 
 export const BACKFILL_EPOCHS = 7 * 2_880;
@@ -20,7 +20,7 @@ interface Begin {
 }
 
 export interface BackFill extends Figures {
-  /** What the process held before the watch began, the synthetic chain and its events included. */
+  /** What the process held before the watch began: Node.js and the code. The synthetic chain holds next to nothing. */
   startMib: number;
 }
 
@@ -37,16 +37,12 @@ export async function backFill(begin: Begin): Promise<BackFill> {
 async function runBackFill({ url, deals, past, lastProvedAt }: Begin): Promise<BackFill> {
   await using database = connect(url);
   const { kysely: db } = database;
-  const synthetic = syntheticChain(deals, past);
-  synthetic.provedAt.set(lastProvedAt, deals + 1 - lastProvedAt.length);
+  const synthetic = syntheticChain(deals, ACTIVATIONS, past);
+  synthetic.lastProvedAt.set(lastProvedAt);
   const { deps, grow } = watchOver(db, synthetic);
-  const [from, first] = [synthetic.height(), deals - ACTIVATIONS + 1];
-  for (let told = 0; told < BACKFILL_EVENTS; told += 1) {
-    const deal = (told % ACTIVATIONS) + first;
-    const height = from + Math.floor((told * (BACKFILL_EPOCHS - 20)) / BACKFILL_EVENTS);
-    if (synthetic.provedAt[deal] === 0) synthetic.provedAt[deal] = height;
-    synthetic.tell('deal-activated', deal, height);
-  }
+  const week = { from: synthetic.height(), epochs: BACKFILL_EPOCHS - 20, events: BACKFILL_EVENTS };
+  synthetic.tellEvenly(week);
+  for (let at = 0; at < ACTIVATIONS; at += 1) synthetic.lastProvedAt[at] ||= heightIn(week, at);
   grow(BACKFILL_EPOCHS);
   const startMib = Math.round(process.memoryUsage.rss() / MIB);
   const figures = await timed(synthetic, () => settle(deps));

@@ -35,10 +35,39 @@ export interface SyntheticPast {
   forks?: number[];
 }
 
-/** A chain with what the watch asks of it: every deal is the one proposal, in a sector since an epoch, or in none. */
-export function syntheticChain(deals: number, { head = START_HEIGHT, forks = [] }: SyntheticPast = {}) {
-  const provedAt = new Int32Array(deals + 1).fill(1);
+/** Activations of the last deals in turn, spread evenly over epochs: told as they are asked for, and kept nowhere. */
+export interface Stretch {
+  from: number;
+  epochs: number;
+  events: number;
+}
+
+/** At which height of the stretch an event of it is. */
+export function heightIn({ from, epochs, events }: Stretch, told: number): number {
+  return from + Math.floor((told * epochs) / events);
+}
+
+/** Which events of the stretch are at this height: from the first of them to below the second. */
+function toldAt({ from, epochs, events }: Stretch, height: number): [number, number] {
+  const first = (epoch: number) => Math.min(events, Math.max(0, Math.ceil((epoch * events) / epochs)));
+  return [first(height - from), first(height - from + 1)];
+}
+
+/**
+ * A chain with what the watch asks of it: every deal is the one proposal, in a sector since the first epoch; of the last
+ * ones, so many as `unproven`, each has an epoch of its own. It holds little beside these, so that the memory of a watch
+ * over it is the watch's.
+ */
+export function syntheticChain(
+  deals: number,
+  unproven: number,
+  { head = START_HEIGHT, forks = [] }: SyntheticPast = {},
+) {
+  /** Of the last deals: since when each is in a sector; 0: in none. */
+  const lastProvedAt = new Int32Array(unproven);
+  const first = deals - unproven + 1;
   const events = new Map<number, DealEvent[]>();
+  let stretch: Stretch = { from: 0, epochs: 1, events: 0 };
   let calls = 0;
   const fork = (height: number) => forks.filter((root) => height > root).length;
   const keyAt = (height: number) => [`bafyt${fork(height)}x${height}`];
@@ -61,9 +90,26 @@ export function syntheticChain(deals: number, { head = START_HEIGHT, forks = [] 
     label: 'bench',
   };
   const dealAt = (id: bigint, key: readonly string[] | undefined) => {
-    const proved = provedAt[Number(id) / ID_STEP] ?? 0;
+    const deal = Number(id) / ID_STEP;
+    const proved = deal < first ? 1 : (lastProvedAt[deal - first] ?? 0);
     const shown = proved > 0 && proved < heightOf(key) ? proved : -1;
     return { proposal: chainProposal, sectorNumber: shown < 0 ? 0n : id, sectorStartEpoch: shown, slashEpoch: -1 };
+  };
+  const eventOf = (type: DealEventType, deal: number, height: number): DealEvent => ({
+    type,
+    dealId: BigInt(deal * ID_STEP),
+    client: CLIENT_ID,
+    provider: formatAddress(proposal.provider),
+    height,
+    tipset: tipset(height).key,
+    message: `bafy${type}${deal}`,
+  });
+  const eventsAt = (height: number): DealEvent[] => {
+    const [from, to] = toldAt(stretch, height);
+    const inStretch = Array.from({ length: to - from }, (_, at) =>
+      eventOf('deal-activated', first + ((from + at) % unproven), height),
+    );
+    return [...(events.get(height) ?? []), ...inStretch];
   };
   const reads: Omit<WatcherDeps['chain'], 'session'> = {
     head: () => counted(tipset(head)),
@@ -78,7 +124,7 @@ export function syntheticChain(deals: number, { head = START_HEIGHT, forks = [] 
     },
     dealEvents: ({ fromHeight, toHeight }) => {
       const found: DealEvent[] = [];
-      for (let height = fromHeight; height <= toHeight; height += 1) found.push(...(events.get(height) ?? []));
+      for (let height = fromHeight; height <= toHeight; height += 1) found.push(...eventsAt(height));
       return counted(found);
     },
     parentMessages: () => counted([]),
@@ -96,7 +142,8 @@ export function syntheticChain(deals: number, { head = START_HEIGHT, forks = [] 
   const chain = { ...node, session: () => Promise.resolve(node) };
   return {
     chain,
-    provedAt,
+    first,
+    lastProvedAt,
     takeCalls: () => {
       const taken = calls;
       calls = 0;
@@ -109,16 +156,10 @@ export function syntheticChain(deals: number, { head = START_HEIGHT, forks = [] 
     },
     reorg: (root: number) => forks.push(root),
     tell(type: DealEventType, deal: number, height: number) {
-      const event = {
-        type,
-        dealId: BigInt(deal * ID_STEP),
-        client: CLIENT_ID,
-        provider: formatAddress(proposal.provider),
-        height,
-        tipset: tipset(height).key,
-        message: `bafy${type}${deal}`,
-      };
-      events.set(height, [...(events.get(height) ?? []), event]);
+      events.set(height, [...(events.get(height) ?? []), eventOf(type, deal, height)]);
+    },
+    tellEvenly(told: Stretch) {
+      stretch = told;
     },
     forget: (height: number) => events.delete(height),
   };

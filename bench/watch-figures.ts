@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import type { DB } from '../src/db/tables.ts';
 import { createWatchView, watchNext, type WatcherDeps } from '../src/deals/watch/watch.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { rounded } from './measure.ts';
 import type { Synthetic } from './watch-chain.ts';
 

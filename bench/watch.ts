@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import { connect } from '../src/db/connect.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { BACKFILL_EPOCHS, BACKFILL_EVENTS, backFill } from './watch-backfill.ts';
 import { START_HEIGHT, syntheticChain } from './watch-chain.ts';
 import {
@@ -41,9 +41,8 @@ export async function benchWatch(size = '10000'): Promise<Record<string, unknown
     await using database = connect(server.url);
     const { kysely: db } = database;
     await insertDeals(db, deals, ACTIVATIONS);
-    const synthetic = syntheticChain(deals);
-    const first = deals - ACTIVATIONS + 1;
-    synthetic.provedAt.fill(0, first);
+    const synthetic = syntheticChain(deals, ACTIVATIONS);
+    const { first, lastProvedAt } = synthetic;
     const { deps, grow } = watchOver(db, synthetic);
     await settle(deps);
     await sql`insert into chain_cursors (name, height, tipset, at) values ('watch.round', ${START_HEIGHT * 10}, '{}', now())
@@ -59,10 +58,8 @@ export async function benchWatch(size = '10000'): Promise<Record<string, unknown
 
     // Ten thousand sectors proven in one epoch, told once it lies behind the look-back.
     const proven = synthetic.height();
-    for (let deal = first; deal <= deals; deal += 1) {
-      synthetic.provedAt[deal] = proven;
-      synthetic.tell('deal-activated', deal, proven);
-    }
+    lastProvedAt.fill(proven);
+    for (let deal = first; deal <= deals; deal += 1) synthetic.tell('deal-activated', deal, proven);
     grow(LOOKBACK + 1);
     const activations = await timed(synthetic, () => settle(deps));
     expectCount('active deals', await countIn(db, 'active'), deals);
@@ -71,7 +68,7 @@ export async function benchWatch(size = '10000'): Promise<Record<string, unknown
     grow(REORG_DEPTH - LOOKBACK - 5);
     await settle(deps);
     synthetic.forget(proven);
-    for (let deal = first; deal < first + REORGED; deal += 1) synthetic.provedAt[deal] = 0;
+    lastProvedAt.fill(0, 0, REORGED);
     for (let deal = first + REORGED; deal <= deals; deal += 1) synthetic.tell('deal-activated', deal, proven);
     synthetic.reorg(synthetic.height() - REORG_DEPTH);
     grow(1);
@@ -82,10 +79,10 @@ export async function benchWatch(size = '10000'): Promise<Record<string, unknown
       url: server.url,
       deals,
       past: synthetic.past(),
-      lastProvedAt: synthetic.provedAt.slice(first),
+      lastProvedAt,
     });
     // The same week for the chain of this process.
-    for (let deal = first; deal <= deals; deal += 1) synthetic.provedAt[deal] ||= synthetic.height() + 1;
+    for (let at = 0; at < ACTIVATIONS; at += 1) lastProvedAt[at] ||= synthetic.height() + 1;
     grow(BACKFILL_EPOCHS);
     await settle(deps);
 

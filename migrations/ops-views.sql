@@ -11,7 +11,7 @@ exception
   when duplicate_object or unique_violation then null;
 end $$;
 
-drop view if exists ops_audit, ops_store, ops_webhooks, ops_outbox, ops_job_faults, ops_jobs, ops_chain, ops_no_takers, ops_runway,
+drop view if exists ops_pins, ops_audit, ops_store, ops_webhooks, ops_outbox, ops_job_faults, ops_jobs, ops_chain, ops_no_takers, ops_runway,
   ops_expiring, ops_transfers, ops_providers, ops_deals_by_provider, ops_deals_by_state, ops_deals, ops_stuck, ops_time_percentiles,
   ops_daily, ops_aggregates, ops_uploads, ops_uploads_by_state, ops_funnel, ops_aggregate_stages, ops_aggregate_times, ops_stage_times;
 
@@ -87,6 +87,12 @@ create view ops_uploads as
   ) as best on true;
 comment on view ops_uploads is
   'One upload each, with the aggregate that has come furthest: to be asked by root or upload_id, or for the newest.';
+
+create view ops_pins as
+  select p.upload_id, u.root, p.status::text as status, p.step::text as next_step, p.due_at, p.changed_at, p.failing_since,
+    case when p.failing_since is not null then greatest(extract(epoch from now() - p.failing_since), 0)::float8 end as failing_seconds, p.error
+  from pins p join uploads u on u.id = p.upload_id;
+comment on view ops_pins is 'The pin of each upload in the IPFS Cluster, where one is configured, and why it fails.';
 
 create view ops_aggregates as
   select a.id as aggregate_id, a.state::text as state,
@@ -408,13 +414,16 @@ create view ops_job_faults as select * from ops_read_job_faults();
 comment on view ops_job_faults is 'Jobs that are tried again, or were given up: how often they were tried, what they are about, and the last error.';
 
 create view ops_webhooks as
-  select w.id as webhook_id, w.owner, case when w.failing_since is null then 'well' else 'failing' end as state, w.attempts, w.failing_since, w.delivered_at,
-    w.next_attempt_at, greatest(coalesce((select max(position) from events), 0) - w.cursor_position, 0) as backlog_events,
+  select w.id as webhook_id, w.owner, case when m.is_muted then 'muted' when w.failing_since is null then 'well' else 'failing' end as state, w.attempts, w.failing_since, w.delivered_at,
+    w.next_attempt_at, case when m.is_muted then 0 else greatest(coalesce((select max(position) from events), 0) - w.cursor_position, 0) end as backlog_events,
     coalesce(l.letters, 0) as dead_letters, l.oldest_at as oldest_dead_at
   from webhooks w left join (
     select webhook_id, count(*) as letters, min(died_at) as oldest_at from webhook_dead_letters group by webhook_id
-  ) as l on l.webhook_id = w.id;
-comment on view ops_webhooks is 'How the calls of each webhook go; not where they go to, which may be a secret.';
+  ) as l on l.webhook_id = w.id
+  -- A name without any token here is one of the configuration.
+  cross join lateral (select count(*) > 0 and not bool_or(revoked_at is null and (expires_at is null or expires_at > now())) as is_muted
+    from tokens where name = w.owner) as m;
+comment on view ops_webhooks is 'How the calls of each webhook go (muted: its owner''s token was revoked or has expired, and it is told nothing); not where they go to, which may be a secret.';
 
 create view ops_outbox as
   select newest.position as newest_position, newest.at as newest_at, held.events as held_back,

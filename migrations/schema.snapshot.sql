@@ -1220,6 +1220,22 @@ create view ops_outbox as
          LIMIT 1) newest ON true
      LEFT JOIN history_cursor h ON true;
 
+create view ops_pins as
+ SELECT p.upload_id,
+    u.root,
+    p.status::text AS status,
+    p.step::text AS next_step,
+    p.due_at,
+    p.changed_at,
+    p.failing_since,
+        CASE
+            WHEN p.failing_since IS NOT NULL THEN GREATEST(EXTRACT(epoch FROM now() - p.failing_since), 0::numeric)::double precision
+            ELSE NULL::double precision
+        END AS failing_seconds,
+    p.error
+   FROM pins p
+     JOIN uploads u ON u.id = p.upload_id;
+
 create view ops_providers as
  WITH standing AS (
          SELECT d.provider_id,
@@ -1724,6 +1740,7 @@ create view ops_webhooks as
  SELECT w.id AS webhook_id,
     w.owner,
         CASE
+            WHEN m.is_muted THEN 'muted'::text
             WHEN w.failing_since IS NULL THEN 'well'::text
             ELSE 'failing'::text
         END AS state,
@@ -1731,8 +1748,11 @@ create view ops_webhooks as
     w.failing_since,
     w.delivered_at,
     w.next_attempt_at,
-    GREATEST(COALESCE(( SELECT max(events."position") AS max
-           FROM events), 0::bigint) - w.cursor_position, 0::bigint) AS backlog_events,
+        CASE
+            WHEN m.is_muted THEN 0::bigint
+            ELSE GREATEST(COALESCE(( SELECT max(events."position") AS max
+               FROM events), 0::bigint) - w.cursor_position, 0::bigint)
+        END AS backlog_events,
     COALESCE(l.letters, 0::bigint) AS dead_letters,
     l.oldest_at AS oldest_dead_at
    FROM webhooks w
@@ -1740,7 +1760,10 @@ create view ops_webhooks as
             count(*) AS letters,
             min(webhook_dead_letters.died_at) AS oldest_at
            FROM webhook_dead_letters
-          GROUP BY webhook_dead_letters.webhook_id) l ON l.webhook_id = w.id;
+          GROUP BY webhook_dead_letters.webhook_id) l ON l.webhook_id = w.id
+     CROSS JOIN LATERAL ( SELECT count(*) > 0 AND NOT bool_or(tokens.revoked_at IS NULL AND (tokens.expires_at IS NULL OR tokens.expires_at > now())) AS is_muted
+           FROM tokens
+          WHERE tokens.name = w.owner) m;
 
 create view outbox as
  SELECT "position",
@@ -1771,12 +1794,16 @@ create view upload_statuses as
     ( SELECT pin.status
            FROM pins pin
           WHERE pin.upload_id = u.id) AS pin_status,
-    (EXISTS ( SELECT
-           FROM parts
-          WHERE parts.upload_id = u.id)) AS is_held,
-    (EXISTS ( SELECT
-           FROM damage
-          WHERE damage.upload_id = u.id AND damage.cleared_at IS NULL)) AS is_damaged,
+        CASE
+            WHEN (EXISTS ( SELECT
+               FROM parts
+              WHERE parts.upload_id = u.id)) THEN NOT (EXISTS ( SELECT
+               FROM damage
+              WHERE damage.upload_id = u.id AND damage.cleared_at IS NULL))
+            ELSE (EXISTS ( SELECT
+               FROM uploads_in_deals d
+              WHERE d.upload_id = u.id))
+        END AS is_kept,
     (( SELECT count(*) AS count
            FROM current_cuts c
           WHERE c.upload_id = u.id))::integer AS cut_count,
@@ -1854,6 +1881,24 @@ END AS since,
           ORDER BY policies.version DESC
          LIMIT 1) AS proposing_paused
    FROM uploads u;
+
+create view uploads_in_deals as
+ SELECT id AS upload_id
+   FROM uploads u
+  WHERE NOT (EXISTS ( SELECT
+           FROM ( SELECT c.cut
+                   FROM current_cuts c
+                  WHERE c.upload_id = u.id
+                UNION ALL
+                 SELECT NULL::integer
+                  WHERE NOT (EXISTS ( SELECT
+                           FROM current_cuts c
+                          WHERE c.upload_id = u.id))) run
+          WHERE NOT (EXISTS ( SELECT
+                   FROM placements p
+                  WHERE p.upload_id = u.id AND (p.cut IS NULL OR p.cut = run.cut) AND (( SELECT r.live_replicas
+                           FROM aggregate_replicas r
+                          WHERE r.aggregate_id = p.aggregate_id)) > 0))));
 
 CREATE OR REPLACE FUNCTION public.aggregate_has_event()
  RETURNS trigger
@@ -2055,6 +2100,8 @@ comment on view ops_no_takers is 'Why aggregates that are short of deals find no
 
 comment on view ops_outbox is 'Whether changes get out: the newest event, what an open transaction keeps back, and how far webhooks are behind.';
 
+comment on view ops_pins is 'The pin of each upload in the IPFS Cluster, where one is configured, and why it fails.';
+
 comment on view ops_providers is 'The scoreboard: what each provider holds and fetches, and how its proposals of the last 180 days went.';
 
 comment on view ops_runway is 'How long DataCap (bytes) and market balance (attoFIL) last if as much is spent as by deals of the last 28 days that were published; a shorter time counts where the first deal is younger.';
@@ -2073,7 +2120,7 @@ comment on view ops_uploads is 'One upload each, with the aggregate that has com
 
 comment on view ops_uploads_by_state is 'Uploads by state, with the bytes of their runs in aggregates (0 while they are incomplete).';
 
-comment on view ops_webhooks is 'How the calls of each webhook go; not where they go to, which may be a secret.';
+comment on view ops_webhooks is 'How the calls of each webhook go (muted: its owner''s token was revoked or has expired, and it is told nothing); not where they go to, which may be a secret.';
 
 comment on view outbox is 'Events that are safe to hand out in the order (xid, position), with the pair as cursor: every transaction that is still open or to come has a larger xid. position alone would lose the event of a younger transaction that took a lower position and commits later.';
 
@@ -2146,6 +2193,8 @@ comment on table upload_owners is 'Who sent an upload. Written by receive; ended
 comment on view upload_statuses is 'All that is told of an upload, in one row: where it lies, whole or in parts (newest aggregate first), with the deals that are shown (oldest change first) and the last refusal of each aggregate that has no live deal. What /check and the lists of uploads read, so that they cannot differ. Each part is looked up by index for the rows that are asked for alone.';
 
 comment on table uploads is 'One row a root CID (CIDv1 base32). Written by receive and stow; read by the API and stow; never deleted. run_bytes: bytes of its run in an aggregate; dag_bytes: sum of its blocks'' bytes.';
+
+comment on view uploads_in_deals is 'Uploads all of which lies, whole or in parts, in aggregates that have a live deal: what holds those whose bytes were released. Such an upload is pinned, and one that is sent again is stored anew when it is no more among them. To be asked of single uploads.';
 
 comment on table wanted_blocks is 'CIDv1s that reached blocks of an incomplete upload link to and that did not come; id gives the order in which the links were found; came: the block is there since the links were last followed. Written by receive; an upload is complete when none is left.';
 

@@ -1,5 +1,8 @@
 -- Applied anew at each start: views hold no data. Dropped first, because a column may change its place or type.
 
+drop view if exists upload_statuses;
+drop view if exists uploads_in_deals;
+drop view if exists current_cuts;
 drop view if exists aggregate_replicas;
 create view aggregate_replicas as
   select a.id as aggregate_id,
@@ -12,19 +15,30 @@ create view aggregate_replicas as
 comment on view aggregate_replicas is
   'How well each sealed aggregate is kept: deals that fill a slot, those that are active, and when the youngest of these became so. What topping up and releasing know of deals.';
 
-drop view if exists upload_statuses;
-drop view if exists current_cuts;
 create view current_cuts as
   select c.* from cuts c
   where not exists (select from placements p where p.upload_id = c.upload_id and p.cut = c.cut and p.topped_up);
 comment on view current_cuts is
   'The parts that an upload is cut into now. Those of places that it gave up, because it was sent anew, are history.';
 
+create view uploads_in_deals as
+  select u.id as upload_id from uploads u
+  where not exists (
+    select from (
+      select c.cut from current_cuts c where c.upload_id = u.id
+      union all select null where not exists (select from current_cuts c where c.upload_id = u.id)) as run
+    where not exists (
+      select from placements p where p.upload_id = u.id and (p.cut is null or p.cut = run.cut)
+        and (select r.live_replicas from aggregate_replicas r where r.aggregate_id = p.aggregate_id) > 0));
+comment on view uploads_in_deals is
+  'Uploads all of which lies, whole or in parts, in aggregates that have a live deal: what holds those whose bytes were released. Such an upload is pinned, and one that is sent again is stored anew when it is no more among them. To be asked of single uploads.';
+
 create view upload_statuses as
   select u.id, u.root, u.state, u.created_at, u.changed_at, u.dag_bytes, u.missing_count, u.missing_first, u.failure,
     (select pin.status from pins pin where pin.upload_id = u.id) as pin_status,
-    exists (select from parts where parts.upload_id = u.id) as is_held,
-    exists (select from damage where damage.upload_id = u.id and damage.cleared_at is null) as is_damaged,
+    case when exists (select from parts where parts.upload_id = u.id)
+      then not exists (select from damage where damage.upload_id = u.id and damage.cleared_at is null)
+      else exists (select from uploads_in_deals d where d.upload_id = u.id) end as is_kept,
     (select count(*) from current_cuts c where c.upload_id = u.id)::integer as cut_count,
     (select coalesce(json_agg(placed), '[]') from (
       select p.seq, p.cut, p.cut is not null and p.topped_up as given_up, p.selector, a.id as aggregate_id, a.state, a.entry_count, a.length_bytes, a.capacity_bytes,

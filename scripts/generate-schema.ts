@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { connect } from '../src/db/connect.ts';
 import { startEmbedded } from '../src/db/embedded.ts';
 import { migrate } from '../src/db/migrate.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { renderSnapshot, renderTables, SNAPSHOT_FILE, TABLES_FILE } from './schema-files.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'lading-schema-'));

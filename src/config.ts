@@ -5,7 +5,7 @@ import { isNetworkName, type NetworkName } from './filecoin/networks.ts';
 import { pieceCapacity } from './filecoin/piece.ts';
 import { formatBytes, parseBytes, parseDurationMs } from './filecoin/units.ts';
 import { LadingError } from './errors.ts';
-import type { LogLevel } from './log.ts';
+import type { LogLevel } from './log/log.ts';
 import { isNetwork } from './public-address.ts';
 import { parseS3Url, type S3Place } from './storage/s3-url.ts';
 import { readAccessSettings, type AccessSettings } from './access-settings.ts';

@@ -4,8 +4,8 @@ import { migrate } from './db/migrate.ts';
 import { settleRestored } from './db/settle-restored.ts';
 import type { Config } from './config.ts';
 import { describeError, LadingError } from './errors.ts';
-import { installJobs } from './jobs.ts';
-import type { Log } from './log.ts';
+import { installJobs } from './jobs/jobs.ts';
+import type { Log } from './log/log.ts';
 
 export interface OpenDatabase extends Database {
   /** Nobody else uses this database or its local store: it is embedded, and we hold it. */

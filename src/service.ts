@@ -8,15 +8,16 @@ import { findProposing } from './deals/propose/pause.ts';
 import { addProvider } from './deals/providers/providers.ts';
 import { createStatusReader } from './deals/status/status-reader.ts';
 import { describeError, LadingError } from './errors.ts';
-import { openFoundation, type Foundation, type ServiceOptions } from './foundation.ts';
-import { sweepAtStart } from './keeping.ts';
-import { pullSources } from './pulling.ts';
-import { createReceiver, type Receiver } from './receiving.ts';
-import { wakeProposals } from './wake-proposals.ts';
+import { openFoundation, type Foundation, type ServiceOptions } from './running/foundation.ts';
+import { sweepAtStart } from './running/keeping.ts';
+import { freeBytesIn } from './storage/free-bytes.ts';
+import { pullSources } from './running/pulling.ts';
+import { createReceiver, type Receiver } from './running/receiving.ts';
+import { wakeProposals } from './running/wake-proposals.ts';
 import { wantPinsOnCompletion } from './pins/pin-wishes.ts';
-import { openWork, type Work } from './work.ts';
-import type { Log } from './log.ts';
-import { runLoop } from './run-loop.ts';
+import { openWork, type Work } from './running/work.ts';
+import type { Log } from './log/log.ts';
+import { runLoop } from './jobs/run-loop.ts';
 import { readyFirstLoad } from './dashboard/routes.ts';
 import { createDatabaseTokens, type DatabaseTokens } from './tokens/database-tokens.ts';
 
@@ -82,7 +83,13 @@ function createApi(base: Foundation, work: Work, receiver: Receiver) {
     notices: () => readNotices(base),
     metrics: {
       contentType: base.metrics.contentType,
-      text: base.metrics.scraper({ kysely, store, clock, rpcHealth }),
+      text: base.metrics.scraper({
+        kysely,
+        store,
+        disk: { freeBytes: () => freeBytesIn(config.dataDir) },
+        clock,
+        rpcHealth,
+      }),
     },
     metricsFrom: config.metricsFrom,
     onAnswered: base.metrics.counters.requestAnswered,

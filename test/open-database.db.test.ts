@@ -3,7 +3,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { openDatabase } from '../src/open-database.ts';
 import { testDatabase } from './support/database.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';

@@ -6,7 +6,7 @@ import { Piece } from '@web3-storage/data-segment';
 import { expect, test } from 'vitest';
 import { verify } from '../src/cli/verify.ts';
 import { readConfig, type Config } from '../src/config.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { startService } from '../src/service.ts';
 import { checkEverything } from './checker/check-everything.ts';
 import { car, pbNode, rawBlock, type Block } from './support/car-builder.ts';

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../src/clock.ts';
 import { readConfig } from '../src/config.ts';
 import { foldHistory } from '../src/deals/status/history-fold.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { startService } from '../src/service.ts';
 import { sampleUpload } from './support/car-builder.ts';
 import { testDatabase } from './support/database.ts';

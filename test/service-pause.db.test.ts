@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { createLog } from '../src/log.ts';
-import { secretsOf } from '../src/redact.ts';
+import { createLog } from '../src/log/log.ts';
+import { secretsOf } from '../src/log/redact.ts';
 import { startService } from '../src/service.ts';
 import { sampleUpload } from './support/car-builder.ts';
 import { testDatabase } from './support/database.ts';

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
 import { startStandInCluster } from '../src/devnet/ipfs-cluster/cluster-server.ts';
 import { checkCluster } from '../src/doctor/check-cluster.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { pinTimes } from '../src/pins/decide-pin.ts';
 import { startService } from '../src/service.ts';
 import { sampleUpload } from './support/car-builder.ts';

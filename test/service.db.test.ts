@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { silentLog } from '../src/log.ts';
+import { silentLog } from '../src/log/log.ts';
 import { startService } from '../src/service.ts';
 import { testDatabase } from './support/database.ts';
 import { serveRpc } from './support/rpc-server.ts';

@@ -3,7 +3,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { fastify, type FastifyRequest } from 'fastify';
 import type { ApiToken } from '../config.ts';
 import { dashboardRoutes, type DashboardDeps } from '../dashboard/routes.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 import { createDatabaseTokens, type DatabaseTokens } from '../tokens/database-tokens.ts';
 import { aggregateInsideRoutes } from './operators/aggregate-inside.ts';
 import { aggregateRoutes, type AggregateDeps } from './operators/aggregates.ts';

@@ -41,6 +41,8 @@ export interface DealEventFilter {
   types: readonly DealEventType[];
   /** `f0…`; any of them. */
   clients: readonly string[];
+  /** `f0…`; any of them, and of all providers where there are none. */
+  providers?: readonly string[];
   signal: AbortSignal;
 }
 
@@ -118,13 +120,15 @@ export function toDealEvent(event: ActorEvent): DealEvent | undefined {
 
 function filterParam(filter: DealEventFilter) {
   const value = (base64: string) => ({ codec: CBOR_CODEC, value: base64 });
+  const anyOf = (ids: readonly string[]) => ids.map((id) => value(base64CborInt(idOf(parseAddress(id)))));
   return {
     addresses: [MARKET_ACTOR],
     fromHeight: filter.fromHeight,
     toHeight: filter.toHeight,
     fields: {
       $type: filter.types.map((type) => value(base64CborText(type))),
-      client: filter.clients.map((client) => value(base64CborInt(idOf(parseAddress(client))))),
+      client: anyOf(filter.clients),
+      ...(filter.providers !== undefined && { provider: anyOf(filter.providers) }),
     },
   };
 }
@@ -173,7 +177,8 @@ async function readCut(rpc: Rpc, filter: DealEventFilter, tryNamed: boolean): Pr
 }
 
 /** A node that does not know a part of the filter must not hand us strangers' deals. */
-function isAsked({ type, client, height }: DealEvent, filter: DealEventFilter): boolean {
+function isAsked({ type, client, provider, height }: DealEvent, filter: DealEventFilter): boolean {
   const inRange = height >= filter.fromHeight && height <= filter.toHeight;
+  if (filter.providers?.includes(provider) === false) return false;
   return inRange && filter.types.includes(type) && filter.clients.includes(client);
 }

@@ -5,7 +5,7 @@ import { systemClock } from '../clock.ts';
 import { readConfig } from '../config.ts';
 import { auditSeal, commandLineActor } from '../deals/audit.ts';
 import { formatBytes } from '../filecoin/units.ts';
-import { silentLog } from '../log.ts';
+import { silentLog } from '../log/log.ts';
 import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
 import type { Io } from '../terminal.ts';
 import { withDatabase, withJobs } from './database.ts';

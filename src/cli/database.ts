@@ -2,10 +2,10 @@ import { systemClock } from '../clock.ts';
 import { readConfig } from '../config.ts';
 import { connect, type Database } from '../db/connect.ts';
 import { findRunningEmbedded } from '../db/running-embedded.ts';
-import { openJobSender, type ManyJobs } from '../jobs.ts';
-import { createLog } from '../log.ts';
+import { openJobSender, type ManyJobs } from '../jobs/jobs.ts';
+import { createLog } from '../log/log.ts';
 import { openDatabase } from '../open-database.ts';
-import { secretsOf } from '../redact.ts';
+import { secretsOf } from '../log/redact.ts';
 import type { Io } from '../terminal.ts';
 
 /** Commands are short: a warning on standard error is all that a person wants of the machinery. */

@@ -12,10 +12,10 @@ import { diagnose } from '../doctor/doctor.ts';
 import { examine, sound, wrong, type Finding } from '../doctor/finding.ts';
 import { formatBytes } from '../filecoin/units.ts';
 import { LadingError } from '../errors.ts';
-import { createLog } from '../log.ts';
+import { createLog } from '../log/log.ts';
 import { openStore } from '../storage/open-store.ts';
 import type { ServiceStore } from '../storage/store.ts';
-import { secretsOf } from '../redact.ts';
+import { secretsOf } from '../log/redact.ts';
 import type { Io } from '../terminal.ts';
 import { jsonOption, parseCommand, type Command } from './command.ts';
 

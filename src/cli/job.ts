@@ -1,8 +1,14 @@
 import { systemClock } from '../clock.ts';
 import { commandLineActor } from '../deals/audit.ts';
 import { BadInput } from '../errors.ts';
-import { QUEUE_NAMES, type QueueName } from '../job-queues.ts';
-import { listQueues, listTroubledJobs, redriveJobs, type QueueStanding, type TroubledJob } from '../job-troubles.ts';
+import { QUEUE_NAMES, type QueueName } from '../jobs/job-queues.ts';
+import {
+  listQueues,
+  listTroubledJobs,
+  redriveJobs,
+  type QueueStanding,
+  type TroubledJob,
+} from '../jobs/job-troubles.ts';
 import type { Io } from '../terminal.ts';
 import { jsonOption, parseCommand, positional, table, toJson, type Command } from './command.ts';
 import { withDatabase } from './database.ts';

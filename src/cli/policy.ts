@@ -4,7 +4,7 @@ import { commandLineActor } from '../deals/audit.ts';
 import { explainTerm, showPolicy, type Policy } from '../deals/propose/policy.ts';
 import { findPolicy, replacePolicy } from '../deals/propose/policy-store.ts';
 import type { Io } from '../terminal.ts';
-import { wakeProposals } from '../wake-proposals.ts';
+import { wakeProposals } from '../running/wake-proposals.ts';
 import { jsonOption, parseCommand, positional, toJson, type Command } from './command.ts';
 import { withDatabase, withJobs } from './database.ts';
 

@@ -3,7 +3,7 @@ import { commandLineActor } from '../deals/audit.ts';
 import { findProposing, setProposing, type Proposing } from '../deals/propose/pause.ts';
 import { BadInput } from '../errors.ts';
 import type { Io } from '../terminal.ts';
-import { wakeProposals } from '../wake-proposals.ts';
+import { wakeProposals } from '../running/wake-proposals.ts';
 import { jsonOption, parseCommand, positional, printable, toJson, type Command } from './command.ts';
 import { withDatabase, withJobs } from './database.ts';
 

@@ -10,7 +10,7 @@ import type { OutcomeCount } from '../deals/propose/outcomes.ts';
 import { actOnProvider, labelProvider, providerActs, type ProviderAct } from '../deals/providers/change-provider.ts';
 import { findProvider, listProviders, type Provider } from '../deals/providers/provider-store.ts';
 import { formatBytes } from '../filecoin/units.ts';
-import { wakeProposals } from '../wake-proposals.ts';
+import { wakeProposals } from '../running/wake-proposals.ts';
 import { jsonOption, parseCommand, positional, printable, table, toJson, type Command } from './command.ts';
 import type { Io } from '../terminal.ts';
 import { withDatabase, withJobs } from './database.ts';

@@ -1,6 +1,6 @@
 import { readConfig } from '../config.ts';
-import { createLog } from '../log.ts';
-import { secretsOf } from '../redact.ts';
+import { createLog } from '../log/log.ts';
+import { secretsOf } from '../log/redact.ts';
 import { startService } from '../service.ts';
 import { parseCommand, type Command } from './command.ts';
 

@@ -3,7 +3,7 @@ import { sql, type Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
 import { describeError } from '../errors.ts';
 import type { SseStream } from '../events/sse-stream.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 
 /** What a page may show; it reads again what it shows of a topic that changed. */
 type Topic = 'uploads' | 'aggregates' | 'deals' | 'providers' | 'chain' | 'policy' | 'jobs' | 'audit' | 'tokens';

@@ -9,7 +9,7 @@ import { endedSession } from '../api/door/session-cookie.ts';
 import type { DB } from '../db/tables.ts';
 import { LadingError } from '../errors.ts';
 import { SseStream } from '../events/sse-stream.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 import { loadAssets, staticImports } from './assets.ts';
 import { chooseEncoding, createCompressor } from './compress.ts';
 import { ASSETS_PATH, renderShell, type Shell } from './html.ts';

@@ -4,7 +4,7 @@ import { chmod, mkdir, readFile, realpath, rename, stat, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { LadingError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 import { ACCESS, canReach, chooseUser, ensureOwnFolder, isRoot, userOf, type OsUser } from './os-user.ts';
 import { findBinaries, type Binaries } from './postgres-binaries.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { LadingError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 import { clusterPassword } from './cluster-password.ts';
 import { findDataPlace, noteLocation, type DataPlace } from './data-place.ts';
 import { findServer, ownerSetting, removeStaleFile } from './find-server.ts';

@@ -460,6 +460,18 @@ export interface OpsOutbox {
   webhooks_failing: bigint | null;
 }
 
+export interface OpsPins {
+  changed_at: Date | null;
+  due_at: Date | null;
+  error: string | null;
+  failing_seconds: number | null;
+  failing_since: Date | null;
+  next_step: string | null;
+  root: string | null;
+  status: string | null;
+  upload_id: bigint | null;
+}
+
 export interface OpsProviders {
   active_bytes: bigint | null;
   active_deals: bigint | null;
@@ -886,6 +898,10 @@ export interface Uploads {
   state: UploadState;
 }
 
+export interface UploadsInDeals {
+  upload_id: bigint | null;
+}
+
 export interface UploadStatuses {
   changed_at: Date | null;
   created_at: Date | null;
@@ -893,8 +909,7 @@ export interface UploadStatuses {
   dag_bytes: bigint | null;
   failure: string | null;
   id: bigint | null;
-  is_damaged: boolean | null;
-  is_held: boolean | null;
+  is_kept: boolean | null;
   missing_count: bigint | null;
   missing_first: string | null;
   pin_status: PinStatus | null;
@@ -984,6 +999,7 @@ export interface DB {
   ops_jobs: OpsJobs;
   ops_no_takers: OpsNoTakers;
   ops_outbox: OpsOutbox;
+  ops_pins: OpsPins;
   ops_providers: OpsProviders;
   ops_runway: OpsRunway;
   ops_stage_times: OpsStageTimes;
@@ -1014,6 +1030,7 @@ export interface DB {
   upload_owners: UploadOwners;
   upload_statuses: UploadStatuses;
   uploads: Uploads;
+  uploads_in_deals: UploadsInDeals;
   wanted_blocks: WantedBlocks;
   webhook_dead_letters: WebhookDeadLetters;
   webhooks: Webhooks;

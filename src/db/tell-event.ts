@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { noteChange } from '../story.ts';
+import { noteChange } from '../log/story.ts';
 import type { DB, Json } from './tables.ts';
 
 /** Whose event it is. */

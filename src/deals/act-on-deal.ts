@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../clock.ts';
 import type { DB, DealState } from '../db/tables.ts';
 import { LadingError } from '../errors.ts';
-import type { Jobs } from '../jobs.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 import { writeAudit, type Act } from './audit.ts';
 import { isOnChain, isOver } from './deal-states.ts';
 import { moveDeal } from './move-deal.ts';

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import type { Kysely } from 'kysely';
 import type { DB, Json } from '../db/tables.ts';
-import { note } from '../story.ts';
+import { note } from '../log/story.ts';
 import { storableText } from '../storable-text.ts';
 
 /** Who acts, and why when they say so. `name` is a token's name, or `cli:<user of the operating system>`. */

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
-import type { JobEngine } from '../jobs.ts';
-import type { Log } from '../log.ts';
+import type { JobEngine } from '../jobs/jobs.ts';
+import type { Log } from '../log/log.ts';
 import { findPolicy } from './propose/policy-store.ts';
 import { listEnding, type EndingDeal } from './propose/proposal-store.ts';
 import { renewalEpoch } from './propose/renewal-time.ts';

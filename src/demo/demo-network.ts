@@ -3,8 +3,8 @@ import { readConfig } from '../config.ts';
 import { openWalletFile } from '../deals/wallet/local-wallet.ts';
 import { createDevnet, type Devnet } from '../devnet/devnet.ts';
 import { parseAddress } from '../filecoin/address.ts';
-import { createLog } from '../log.ts';
-import { secretsOf } from '../redact.ts';
+import { createLog } from '../log/log.ts';
+import { secretsOf } from '../log/redact.ts';
 import { startService } from '../service.ts';
 import type { DemoHome } from './demo-home.ts';
 

@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
 import { findProposing } from '../deals/propose/pause.ts';
-import { listTroubledJobs } from '../job-troubles.ts';
+import { listTroubledJobs } from '../jobs/job-troubles.ts';
 import { examine, sound, wrong, type Finding } from './finding.ts';
 
 /** A fault that lasts so many tries does not mend itself: by then the job was tried for minutes. */

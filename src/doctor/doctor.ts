@@ -12,6 +12,7 @@ import { checkDatabase, checkStuck } from './check-database.ts';
 import { checkDifferences, checkFinality } from './check-finality.ts';
 import { checkCluster } from './check-cluster.ts';
 import { checkPublicUrl } from './check-public-url.ts';
+import { checkSources } from './check-sources.ts';
 import { checkWork } from './check-work.ts';
 import { checkDamage, checkRoom, checkStore } from './check-store.ts';
 import { examine, sound, type Finding } from './finding.ts';
@@ -35,6 +36,7 @@ export async function diagnose({ config, clock, signal, db, store }: DoctorInput
     ...(store === undefined ? [] : await checkRoom({ store, db }, { minFreeBytes, quotaBytes })),
     ...(await checkMoneyAndChain({ config, clock, signal, db })),
     ...(await checkCluster(config.ipfsCluster, signal)),
+    ...(await checkSources(config, signal)),
     ...(await checkPublicUrl({ publicUrl, listeningUrl: listeningUrl(config.host, config.port), needsReach, signal })),
     ...(db === undefined ? [] : await checkDamage(db)),
     ...(db === undefined ? [] : await checkWork(db)),

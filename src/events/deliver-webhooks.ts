@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
 import { describeError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 import type { Fetcher } from '../outgoing/fetcher.ts';
 import { describeChange, formatEventId, type AddressLetter, type Cursor } from './change.ts';
 import { deleteDeadLetter, findRedrive, keepDead } from './dead-letter-store.ts';

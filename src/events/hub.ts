@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
 import { describeError, LadingError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 import { Slots } from '../storage/slots.ts';
 import { findAudience, tellWhom, type Audience } from './audience.ts';
 import { ROW_DONE, type AddressLetter, type Cursor, type RowUpload } from './change.ts';

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB, Json } from '../db/tables.ts';
+import { hasToken } from '../tokens/has-token.ts';
 import { ROW_DONE, type Cursor } from './change.ts';
 import type { EventFilter } from './filter.ts';
 import { filterOf } from './webhook-store.ts';
@@ -28,13 +29,8 @@ export interface Hold {
 const LEASE_MS = 60_000;
 const lease = sql<Date>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
-/**
- * Whoever's token opens nothing any more, revoked or past its time, is told nothing: the webhook stays where it is until
- * there is a token of its name again.
- */
-const hasToken = (configuredNames: readonly string[]) => sql`(w.owner = any(${configuredNames}::text[])
-  or exists (select from tokens t where t.name = w.owner and t.revoked_at is null
-    and (t.expires_at is null or t.expires_at > clock_timestamp())))`;
+/** Without a token the webhook stays where it is until there is one of its owner's name again. */
+const mayTell = (configuredNames: readonly string[]) => hasToken(sql`w.owner`, configuredNames);
 
 /** Whether its owner may still be told anything. */
 export async function mayBeTold(
@@ -42,7 +38,7 @@ export async function mayBeTold(
   id: string,
   { configuredNames }: { configuredNames: readonly string[] },
 ): Promise<boolean> {
-  const { rows } = await sql`select from webhooks w where w.id = ${id}::uuid and ${hasToken(configuredNames)}`.execute(
+  const { rows } = await sql`select from webhooks w where w.id = ${id}::uuid and ${mayTell(configuredNames)}`.execute(
     db,
   );
   return rows.length === 1;
@@ -75,8 +71,8 @@ export async function claimWebhooks(db: Db, { holder, limit, except, configuredN
       select xid, position from outbox order by xid desc, position desc limit 1
     ), due as (
       select id from webhooks w
-      where id <> all(${except}::uuid[]) and next_attempt_at <= clock_timestamp() and (leased_until is null or leased_until <= clock_timestamp())
-        and ${hasToken(configuredNames)}
+      where id <> all(${except}::uuid[]) and next_attempt_at <= now() and (leased_until is null or leased_until <= now())
+        and ${mayTell(configuredNames)}
         and (exists (select from newest n where (n.xid, n.position) >
             (w.cursor_xid, w.cursor_position - case when w.cursor_index = ${ROW_DONE} then 0 else 1 end))
           or exists (select from webhook_dead_letters l where l.webhook_id = w.id and l.redrive_at is not null))

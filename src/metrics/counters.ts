@@ -1,6 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { RpcRequest } from '../chain/rpc-endpoint.ts';
-import type { JobRun } from '../jobs.ts';
+import type { JobRun } from '../jobs/jobs.ts';
 import type { StoreTold } from './count-store.ts';
 
 /** A request that was answered; one without a route was for no path of ours. */

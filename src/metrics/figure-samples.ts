@@ -1,5 +1,5 @@
 import type { WatchStatus } from '../deals/watch/freshness-store.ts';
-import { QUEUE_NAMES } from '../job-queues.ts';
+import { QUEUE_NAMES } from '../jobs/job-queues.ts';
 import type { Figure } from './figure-store.ts';
 import { ageSeconds, type GaugeName, type Sample } from './gauges.ts';
 

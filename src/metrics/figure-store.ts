@@ -1,6 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
-import { QUEUE_NAMES } from '../job-queues.ts';
+import { QUEUE_NAMES } from '../jobs/job-queues.ts';
 
 /** Rows of one kind with the same label. */
 export interface Figure {
@@ -54,7 +54,8 @@ export async function listFigures(db: Kysely<DB>, now: Date): Promise<Figure[]> 
     union all select 'transfer',
         case when t.deal_id is null then 'not_begun' when t.moved_at > ${now}::timestamptz - ${MOVING}::interval
           then 'moving' else 'still' end as moves, null, count(*), null, null
-      from deals d left join transfers t on t.deal_id = d.id where d.state = 'accepted' group by moves
+      from deals d left join transfers t on t.deal_id = d.id
+      where d.state = 'accepted' and not d.offline and d.called_off_at is null group by moves
     union all select 'provider',
         case when state = 'enabled' and retry_at > ${now} then 'resting' else state::text end as stands,
         null, count(*), null, null from providers group by stands
@@ -63,10 +64,9 @@ export async function listFigures(db: Kysely<DB>, now: Date): Promise<Figure[]> 
           else state::text end as stands,
         count(*), null, min(coalesce(started_on, start_after))
       from pgboss.job where name = any(${QUEUE_NAMES}) and state < 'completed' group by name, stands
-    union all select 'webhook', case when failing_since is null then 'well' else 'failing' end as goes, null, count(*),
-      null, min(failing_since) from webhooks group by goes
-    union all select 'backlog', 'webhook', null,
-      coalesce(max(greatest((select max(position) from events) - cursor_position, 0)), 0)::float8, null, null from webhooks
+    union all select 'webhook', state, null, count(*), null, min(failing_since)
+      from ops_webhooks where state <> 'muted' group by state
+    union all select 'backlog', 'webhook', null, coalesce(max(backlog_events), 0)::float8, null, null from ops_webhooks
     union all select 'dead_letter', '', null, count(*), null, null from webhook_dead_letters
     union all select 'damage', '', null, count(*), coalesce(sum(length_bytes), 0)::float8, null
       from damage where cleared_at is null

@@ -61,6 +61,7 @@ export const GAUGES = {
     help: 'Bytes that can still be written; absent where the store has no bound.',
     labels: [],
   },
+  lading_data_free_bytes: { help: 'Bytes that this process can still write in DATA_DIR.', labels: [] },
   lading_chain_differences: { help: 'Open differences between our deals and what the chain shows.', labels: ['kind'] },
   lading_chain_epoch: { help: 'The epoch as of which deals were last read.', labels: [] },
   lading_chain_finalized_epoch: { help: 'The last epoch that was seen final.', labels: [] },
@@ -85,7 +86,7 @@ export const GAUGES = {
     labels: ['kind', 'beyond'],
   },
   lading_deals_unrenewed: {
-    help: 'Active deals that end within this time, and that no later deal follows.',
+    help: 'Active deals that end within this time, are due to be renewed, and have no later deal that follows.',
     labels: ['within'],
   },
   lading_deals_ended: { help: 'Deals that came to nothing or to their end, by why.', labels: ['state', 'reason'] },

@@ -27,6 +27,8 @@ export interface Metrics {
 export interface MetricSources {
   kysely: Kysely<DB>;
   store: { freeBytes(): Promise<number | undefined> };
+  /** DATA_DIR; undefined: nothing is told of it. */
+  disk?: { freeBytes(): Promise<number> };
   clock: Clock;
   /** Of the endpoints of the chain; undefined: there is no chain. */
   rpcHealth: (() => EndpointHealth[]) | undefined;
@@ -92,7 +94,7 @@ function openGauges(registry: Registry): Map<GaugeName, Gauge> {
 
 /** The database is read at most as often as the rules say, however many scrape. */
 function createReader(sources: MetricSources): () => Promise<Reading> {
-  const { kysely, store, clock, rpcHealth, monotonicMs = () => performance.now() } = sources;
+  const { kysely, store, disk, clock, rpcHealth, monotonicMs = () => performance.now() } = sources;
   const rules = (freshMs: number): KeepRules => ({
     freshMs,
     goodMs: freshMs * GOOD_TIMES,
@@ -115,13 +117,21 @@ function createReader(sources: MetricSources): () => Promise<Reading> {
   const operators = keep(() => readOperatorFigures(kysely), rules(TOTALS_FRESH_MS));
   const stages = keep(() => readStageTimes(kysely), rules(TOTALS_FRESH_MS));
   const free = keep(() => store.freeBytes(), rules(PIPELINE_FRESH_MS));
+  const data = keep(async () => disk?.freeBytes(), rules(PIPELINE_FRESH_MS));
   const age = (group: string, readAt: number): Sample => ({
     name: 'lading_figures_age_seconds',
     labels: { group },
     value: (monotonicMs() - readAt) / 1_000,
   });
   return async () => {
-    const [work, sums, ops, times, space] = await Promise.all([pipeline(), totals(), operators(), stages(), free()]);
+    const [work, sums, ops, times, space, room] = await Promise.all([
+      pipeline(),
+      totals(),
+      operators(),
+      stages(),
+      free(),
+      data(),
+    ]);
     const now = clock.now();
     const samples = [
       ...endpointSamples(rpcHealth?.() ?? [], now),
@@ -134,6 +144,7 @@ function createReader(sources: MetricSources): () => Promise<Reading> {
       ...(ops === undefined ? [] : [...operatorSamples(ops.value), age('operators', ops.readAt)]),
       ...(times === undefined ? [] : [age('stages', times.readAt)]),
       ...(space?.value === undefined ? [] : [bytes('lading_store_free_bytes', space.value)]),
+      ...(room?.value === undefined ? [] : [bytes('lading_data_free_bytes', room.value)]),
     ];
     return { samples, histograms: times === undefined ? '' : stageTimesText(times.value) };
   };

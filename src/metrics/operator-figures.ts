@@ -21,12 +21,17 @@ const REASON_CODE = /^[a-z][a-z0-9_]{0,40}$/;
 const ATTO_PER_FIL = 1e18;
 const DAY_SECONDS = 86_400;
 
+/** Due by the policy, and wanted by somebody: what nobody owns, or is not to be renewed, ends as it should. */
+const UNRENEWED = sql`select deal_id, days_left from ops_expiring e where not renewed and renewal_due
+  and exists (select from placements p join upload_owners o on o.upload_id = p.upload_id and o.ended_at is null
+    where p.aggregate_id = e.aggregate_id)`;
+
 export async function readOperatorFigures(db: Kysely<DB>): Promise<OperatorFigures> {
   const stuck = await sql<OperatorFigures['stuck'][number]>`
     select kind, level::integer as level, count(*)::float8 as items from ops_stuck group by kind, level`.execute(db);
   const unrenewed = await sql<OperatorFigures['unrenewed'][number]>`
     select w.days, count(e.deal_id)::float8 as deals from unnest(${UNRENEWED_DAYS}::integer[]) as w (days)
-    left join (select deal_id, days_left from ops_expiring where not renewed) as e on e.days_left <= w.days
+    left join (${UNRENEWED}) as e on e.days_left <= w.days
     group by w.days`.execute(db);
   const funds = await sql<OperatorFigures['funds'][number]>`
     select what, client, free::text as free, days_left as "daysLeft" from ops_runway where free is not null`.execute(

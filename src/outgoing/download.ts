@@ -34,7 +34,8 @@ async function open(ask: Ask, wanted: DownloadRequest, from: From | undefined): 
   const answer = await ask({ ...request, method: 'GET', headers: { ...headers, ...range } });
   try {
     const head = readHead(answer, resuming);
-    if (head !== 'changed') return { answer, ...head };
+    // Beside 416 a server sends words of its own.
+    if (head !== 'changed') return { answer: answer.status === 416 ? { ...answer, body: nothing() } : answer, ...head };
   } catch (error) {
     answer[Symbol.dispose]();
     throw error;
@@ -42,6 +43,8 @@ async function open(ask: Ask, wanted: DownloadRequest, from: From | undefined): 
   answer[Symbol.dispose]();
   return await open(ask, wanted, undefined);
 }
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 /** One thing as one stream, over as many connections as it takes. */
 class Line {

@@ -47,9 +47,10 @@ async function lastHop(roads: Roads, asked: Asked, signal: AbortSignal) {
   };
   for (let hops = 0; ; hops += 1) {
     const response = await sendRequest(roads, { url, method, headers, body, reuse, mayGo }, signal);
-    const next = method === 'POST' ? undefined : redirectOf(url, response);
-    if (next === undefined) return { url, response };
+    const to = method === 'POST' ? undefined : redirectOf(url, response);
+    if (to === undefined) return { url, response };
     response.destroy();
+    const next = readUrl(to);
     if (hops === limits.redirects)
       throw originFault('ORIGIN_REDIRECTS', `${asked.url.host} redirects more than ${limits.redirects} times`);
     if (next.origin !== url.origin)
@@ -58,8 +59,8 @@ async function lastHop(roads: Roads, asked: Asked, signal: AbortSignal) {
   }
 }
 
-/** Where the answer sends us; throws `URL_REFUSED` for what no request goes to. */
+/** Where the answer sends us. */
 function redirectOf(from: URL, { statusCode = 0, headers: { location } }: IncomingMessage): URL | undefined {
   if (!REDIRECTS.includes(statusCode) || location === undefined || !URL.canParse(location, from.href)) return undefined;
-  return readUrl(new URL(location, from));
+  return new URL(location, from);
 }

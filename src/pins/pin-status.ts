@@ -7,10 +7,8 @@ type PinStatus = Exclude<StoredStatus, 'unpinned'>;
 /** What is known of an upload that bears on its pin. */
 interface PinFacts {
   state: UploadState;
-  /** Its bytes are in the store: not released after its deals were active. */
-  isHeld: boolean;
-  /** Some of them are not what they were, and nobody has cleared it. */
-  isDamaged: boolean;
+  /** Its bytes are in the store, and sound; or they were let go on purpose (RETENTION), and its deals hold them. */
+  isKept: boolean;
   /** Of its pin in the IPFS Cluster; null: it has none yet. */
   pin: StoredStatus | null;
 }
@@ -24,7 +22,7 @@ export function pinStatus(facts: PinFacts, inCluster: boolean): PinStatus {
     case 'waiting':
     case 'stowed':
       if (inCluster) return 'queued';
-      return facts.isHeld && !facts.isDamaged ? 'pinned' : 'failed';
+      return facts.isKept ? 'pinned' : 'failed';
     case 'failed':
     case 'removed':
       return 'failed';

@@ -2,7 +2,7 @@ import { sql, type Kysely } from 'kysely';
 import { dropped } from '../aggregate/keep/drop-pin.ts';
 import type { OnComplete } from '../aggregate/receive/receive.ts';
 import type { DB } from '../db/tables.ts';
-import type { Jobs } from '../jobs.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 
 /** Of uploads that are complete, and that somebody sent just now: in the transaction that makes them so. */
 export function wantPinsOnCompletion(jobs: Pick<Jobs, 'send'>): OnComplete {

@@ -1,6 +1,6 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../db/tables.ts';
-import type { Jobs } from '../jobs.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 
 type Db = Kysely<DB>;
 
@@ -131,7 +131,7 @@ export async function settleInterrupted(
   const since = isForward ? sql`clock_timestamp()` : sql`coalesce(failing_since, clock_timestamp())`;
   const change = sql`${released}, pulled_bytes = ${pulledBytes}, failing_since = ${since},
     attempts = ${isForward ? sql`1` : sql`attempts + 1`}, error_code = ${fault.code}, error = ${fault.message},
-    next_attempt_at = clock_timestamp() + ${waitMs} * interval '1 ms'`;
+    next_attempt_at = now() + ${waitMs} * interval '1 ms'`;
   const wake = (trx: Db) =>
     jobs.send(trx, 'pull', { pullId: hold.id }, { startAfter: new Date(at.getTime() + waitMs) });
   return await withEvent(db, hold, change, { kind: 'interrupted', pulledBytes, fault, wake });

@@ -3,7 +3,7 @@ import { countRows, type RowCount } from '../db/count-rows.ts';
 import { fromMicroseconds, toMicroseconds } from '../db/microseconds.ts';
 import type { DB, Pulls, PullState } from '../db/tables.ts';
 import { LadingError } from '../errors.ts';
-import type { Jobs } from '../jobs.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 
 type Db = Kysely<DB>;
 
@@ -177,10 +177,27 @@ export async function cancelPull(db: Db, id: string, owner: string | undefined):
 /** Those that are due and that nobody fetches: a sweep sends their jobs where there are none. */
 export async function listPullsDue(db: Db, limit: number): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
-    select id from pulls where state = 'waiting' and next_attempt_at <= clock_timestamp()
-      and (leased_until is null or leased_until <= clock_timestamp())
-    order by next_attempt_at limit ${limit}`.execute(db);
+    select p.id from pulls p where ${isDue} order by p.next_attempt_at limit ${limit}`.execute(db);
   return rows.map(({ id }) => id);
+}
+
+const isDue = sql<boolean>`p.state = 'waiting' and p.next_attempt_at <= now()
+  and (p.leased_until is null or p.leased_until <= now())`;
+
+/** The one that is next: owners take turns, whose pulls fewest are fetched of first, and of one the longest due. */
+export async function findNextPull(db: Db): Promise<string | undefined> {
+  const { rows } = await sql<{ id: string }>`
+    with in_hand as (
+      select owner, count(*) as pulls from pulls where state = 'waiting' and leased_until > now() group by owner)
+    select p.id from pulls p left join in_hand i using (owner) where ${isDue}
+    order by coalesce(i.pulls, 0), p.next_attempt_at limit 1`.execute(db);
+  return rows[0]?.id;
+}
+
+/** Whether somebody else waits for a place. */
+export async function doOthersWait(db: Db, owner: string): Promise<boolean> {
+  const { rows } = await sql`select from pulls p where ${isDue} and p.owner <> ${owner} limit 1`.execute(db);
+  return rows.length > 0;
 }
 
 /** Of these, the ones that still wait. */

@@ -21,6 +21,9 @@ export function parseS3Address(text: string): S3Address {
   if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(url.host)) throw refused(`it names no bucket: ${FORM}`);
   const key = decoded(url.pathname.slice(1));
   if (key === '' || key.endsWith('/')) throw refused(`it names no object: ${FORM}`);
+  // Whoever takes such a key for a path is led out of the folder that we may read.
+  if (key.split('/').some((name) => name === '.' || name === '..'))
+    throw refused('its key must not hold . or .. as a name');
   const endpoint = url.searchParams.get('endpoint') ?? undefined;
   const region = url.searchParams.get('region') ?? undefined;
   if (endpoint !== undefined && !/^https?:\/\/[^/?#@]+\/?$/.test(endpoint))

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, opendir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isMissing, sizeOf, syncFolder, writeFault } from './durable-file.ts';
+import { freeBytesIn } from './free-bytes.ts';
 import { LocalStage } from './local-stage.ts';
 import { fileToKey, keyToFile } from './object-key.ts';
 import { objectMissing, objectShort } from './store-faults.ts';
@@ -86,8 +87,7 @@ export class LocalStore implements ServiceStore {
   }
 
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#objects);
-    return bavail * bsize;
+    return await freeBytesIn(this.#objects);
   }
 
   async probe(): Promise<void> {

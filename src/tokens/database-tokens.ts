@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../clock.ts';
 import type { DB } from '../db/tables.ts';
 import { LadingError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../log/log.ts';
 import { RecentMap } from '../recent-map.ts';
 import { findTokenByDigest, setLastUsed, type Token } from './token-store.ts';
 import { isMadeHere } from './token-text.ts';

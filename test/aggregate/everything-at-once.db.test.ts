@@ -11,7 +11,7 @@ import { failStale } from '../../src/aggregate/receive/fail-stale.ts';
 import { hashChunks } from '../../src/aggregate/seal/hash-chunks.ts';
 import { seal } from '../../src/aggregate/seal/seal.ts';
 import type { Database } from '../../src/db/connect.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { openLocalStore } from '../../src/storage/local-store.ts';
 import { brokenBytes } from '../checker/check-bytes.ts';
 import { brokenObjects, localFiles } from '../checker/check-objects.ts';

@@ -120,7 +120,7 @@ async function seedDead({ kysely }: ApiFixture): Promise<void> {
   const after = { xid: '0', position: 0n, index: 0 };
   const made = { filter: {}, at: AT, after };
   await insertWebhook(kysely, { ...made, id: WEBHOOK, owner: 'service', url: 'https://a.example.com/hook' });
-  await insertWebhook(kysely, { ...made, id: OTHER, owner: 'other', url: 'https://b.example.com/hook' });
+  await insertWebhook(kysely, { ...made, id: OTHER, owner: 'other', url: 'https://b.example.com/hook?key=of-other' });
   await sql`update webhooks set attempts = 3, failing_since = '2024-04-02Z', failing_to = '1', last_error = 'gone',
     next_attempt_at = 'infinity'`.execute(kysely);
   for (const id of [WEBHOOK, OTHER, WEBHOOK]) {
@@ -136,7 +136,8 @@ test('dead letters of all webhooks are listed for operators, and tried once more
   const first = (await call(fixture, 'GET', '/dead-letters?limit=2', { token: tokens.read })).json();
   expect(first.items).toMatchObject([
     { webhook: WEBHOOK, owner: 'service', url: 'https://a.example.com/hook', error: 'answered 500', redriving: false },
-    { webhook: OTHER, owner: 'other', attempts: 40, changes: 2 },
+    // What opens the receiver is its owner's.
+    { webhook: OTHER, owner: 'other', url: 'https://b.example.com/hook?…', attempts: 40, changes: 2 },
   ]);
   const rest = (await call(fixture, 'GET', `/dead-letters?limit=2&cursor=${first.next}`)).json();
   expect([rest.items.length, rest.next]).toEqual([1, null]);

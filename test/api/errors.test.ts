@@ -3,7 +3,7 @@ import { DatabaseError } from 'pg';
 import { expect, test } from 'vitest';
 import { answerErrors } from '../../src/api/answers/errors.ts';
 import { BadInput, LadingError } from '../../src/errors.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 
 function databaseError(code: string): Error {
   const error = new DatabaseError('secret words of the database', 10, 'error');

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { installJobs } from '../../src/jobs.ts';
+import { installJobs } from '../../src/jobs/jobs.ts';
 import { reportNames, reports } from '../../src/ops/report-rows.ts';
 import { apiFixture, tokens } from '../support/api-fixture.ts';
 import { seedAggregate, seedDeal } from '../support/seed-rows.ts';

@@ -131,7 +131,28 @@ test('the places of an upload: none while it waits, then each aggregate, the par
     .set({ cut: 1 })
     .where('upload_id', '=', upload?.id ?? 0n)
     .execute();
-  expect((await read(fixture, `/uploads/${root}/placements`)).items).toMatchObject([{ part: { number: 2, of: 2 } }]);
+  const parts = async () => (await read(fixture, `/uploads/${root}/placements`)).items;
+  expect(await parts()).toMatchObject([{ part: { number: 2, of: 2 } }]);
+  // Sent anew, and cut into three: the second of these beside the second of what was given up.
+  const anew = [2, 3, 4].map((cut) => ({ upload_id: upload?.id ?? 0n, cut, run_bytes: 10n, block_count: 1n }));
+  await fixture.kysely.insertInto('cuts').values(anew).execute();
+  const later = [
+    { cut: 0, topped_up: true },
+    { cut: 3, topped_up: false },
+  ];
+  for (const [at, place] of later.entries()) {
+    const held = await seedAggregate(fixture.kysely, fixture.store, {
+      roots: [root],
+      pieceCid: `baga6ea4seaqanew${at}`,
+    });
+    await fixture.kysely.updateTable('placements').set(place).where('aggregate_id', '=', held.id).execute();
+  }
+  await fixture.kysely.updateTable('placements').set({ topped_up: true }).where('cut', 'in', [0, 1]).execute();
+  expect(await parts()).toMatchObject([
+    { part: { number: 2, of: 3 } },
+    { part: { number: 1, of: 2 }, again: true },
+    { part: { number: 2, of: 2 }, again: true },
+  ]);
   const unknown = sampleUpload('nobody sent this').root.toString();
   expect((await call(fixture, 'GET', `/uploads/${unknown}/placements`)).json()).toMatchObject({ code: 'NOT_FOUND' });
 });

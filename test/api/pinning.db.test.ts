@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { apiFixture, bearer, tokens, type ApiFixture } from '../support/api-fixture.ts';
 import { asV0, car, pbNode, rawBlock } from '../support/car-builder.ts';
+import { seedAggregate, seedDeal } from '../support/seed-rows.ts';
 
 interface PinStatus {
   requestid: string;
@@ -341,7 +342,7 @@ describe('errors are {error: {reason, details}}', () => {
 });
 
 describe('status is what the upload is', () => {
-  test('without a cluster: released and damaged bytes are not pinned, a DAG that lacks blocks is queued', async () => {
+  test('without a cluster: damaged bytes are not pinned, and released ones as long as a deal holds them', async () => {
     await using fixture = await apiFixture();
     const { cid } = await upload(fixture);
     const { requestid } = await add(fixture, { cid });
@@ -358,8 +359,14 @@ describe('status is what the upload is', () => {
     expect((await list(fixture, 'status=pinned')).count).toBe(0);
     await kysely.updateTable('damage').set({ cleared_at: new Date() }).execute();
     expect(await look()).toBe('pinned');
+    const { root } = await kysely.selectFrom('uploads').select('root').executeTakeFirstOrThrow();
+    const { id: aggregateId } = await seedAggregate(kysely, fixture.store, { roots: [root] });
     await kysely.deleteFrom('parts').execute();
     expect(await look()).toBe('failed');
+    expect((await list(fixture, 'status=failed')).count).toBe(1);
+    await seedDeal(kysely, { aggregateId, provider: 'f01', slot: 0, state: 'active', chainDealId: 1n });
+    expect(await look()).toBe('pinned');
+    expect((await list(fixture, 'status=pinned')).count).toBe(1);
   });
 
   test('with a cluster: its word counts, and it is told of what is owned anew', async () => {

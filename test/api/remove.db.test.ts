@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { endOwnership } from '../../src/aggregate/keep/remove-upload.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { apiFixture, bearer, steppingClock, tokens, type ApiFixture } from '../support/api-fixture.ts';
 import { car, sampleUpload, type Block } from '../support/car-builder.ts';
 import { sealedUploads } from '../support/sealed-uploads.ts';

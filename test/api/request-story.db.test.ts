@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { levelOf } from '../../src/api/door/request-story.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/log/log.ts';
 import { apiFixture, bearer, tokens } from '../support/api-fixture.ts';
 import { sampleUpload } from '../support/car-builder.ts';
 

@@ -4,7 +4,7 @@ import { createPieceLimits } from '../../src/api/pieces/piece-limits.ts';
 import { serveDeal, type ServeDeps } from '../../src/api/pieces/serve-range.ts';
 import { callOff } from '../../src/deals/send/call-off.ts';
 import { findDelivery, SERVED_RANGE_BYTES } from '../../src/deals/send/transfer-store.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { settableClock } from '../deals/scripted-world.ts';
 import { openWatch } from '../support/watch-fixture.ts';
 

@@ -176,6 +176,18 @@ test('events that were not asked for are left out', async () => {
   expect(await readDealEvents(rpc, { ...filter, clients: ['f0104'] })).toEqual([]);
 });
 
+test('events of some providers alone are asked for, and others left out', async () => {
+  const rpc = rpcThat(() => [rawEvent('deal-published', 1)]);
+  const [{ provider } = { provider: '' }] = await readDealEvents(rpc, filter);
+  const own = await readDealEvents(rpc, { ...filter, providers: ['f024', provider] });
+  expect(own.map(({ dealId }) => dealId)).toEqual([1n]);
+  expect(rpc.calls.at(-1)).toMatchObject([
+    'GetActorEventsRaw',
+    [{ fields: { provider: [{ codec: 81, value: 'GBg=' }, expect.anything()] } }],
+  ]);
+  expect(await readDealEvents(rpc, { ...filter, providers: ['f024'] })).toEqual([]);
+});
+
 test('a range with too many events is halved until it fits, and none is lost or read twice', async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../../src/config.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { startService } from '../../src/service.ts';
 import { testDatabase } from '../support/database.ts';
 import { findKubo, runOnce } from '../support/ipfs-programs.ts';

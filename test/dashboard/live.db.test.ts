@@ -5,7 +5,7 @@ import type { DB } from '../../src/db/tables.ts';
 import { writeAudit } from '../../src/deals/audit.ts';
 import { replacePolicy } from '../../src/deals/propose/policy-store.ts';
 import { SseStream } from '../../src/events/sse-stream.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { apiFixture, bearer, tokens } from '../support/api-fixture.ts';
 import { testDatabase } from '../support/database.ts';
 

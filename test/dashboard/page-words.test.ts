@@ -4,7 +4,7 @@ import { layOutMap, type Segment } from '../../src/dashboard/page/aggregates/lay
 import type { DealAnswer, QueueingAnswer } from '../../src/dashboard/page/answers.ts';
 import { curveOf } from '../../src/dashboard/page/deals/curve.ts';
 import { addressPage, dealPage, messagePage } from '../../src/dashboard/page/explorer.ts';
-import { isSealed, stepsOf, storageWord, whyItWaits } from '../../src/dashboard/page/uploads/waiting.ts';
+import { isSealed, stepsOf, storageWord, whyItWaits, whyNotPinned } from '../../src/dashboard/page/uploads/waiting.ts';
 import { dealStates } from '../../src/deals/deal-states.ts';
 
 function deal(stage: string): DealAnswer {
@@ -126,4 +126,20 @@ test('links to Filfox are those of the network', () => {
   expect(dealPage('calibration', 7)).toBe('https://calibration.filfox.info/en/deal/7');
   expect(addressPage('mainnet', 'f0840770')).toBe('https://filfox.info/en/address/f0840770');
   expect(messagePage('mainnet', 'bafy/../x')).toBe('https://filfox.info/en/message/bafy%2F..%2Fx');
+});
+
+test('why an upload is not pinned: by its own state first, then by what the pin is', () => {
+  const why = (status: string, state: string, queueing?: QueueingAnswer) =>
+    whyNotPinned({
+      pin: { cid: '', created: '', size: 0, status },
+      state,
+      ...(queueing !== undefined && { queueing }),
+    });
+  for (const state of ['waiting', 'stowed']) expect(why('pinned', state)).toBeUndefined();
+  expect(why('queued', 'incomplete', waits('incomplete'))).toMatch(/missing/);
+  expect(why('failed', 'failed', { ...waits('failed'), failure: 'no blocks came' })).toBe('no blocks came');
+  expect(why('failed', 'failed')).toMatch(/whole/);
+  expect(why('failed', 'removed', waits('removed'))).toMatch(/took it back/);
+  expect(why('failed', 'stowed')).toMatch(/damaged/);
+  for (const status of ['queued', 'pinning']) expect(why(status, 'stowed')).toMatch(/not pinned it yet/);
 });

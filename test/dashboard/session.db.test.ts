@@ -210,3 +210,12 @@ test('a cookie is read for what it is, with others beside it', () => {
   expect(read(cookie, new Date('2024-05-08T00:00:00Z'))).toBeUndefined();
   expect(read(undefined, now)).toBeUndefined();
 });
+
+test('what a cookie opened is kept by no cache between, and neither is its refusal', async () => {
+  await using fixture = await apiFixture();
+  const { cookie } = await logIn(fixture, tokens.read);
+  for (const url of ['/deals', '/tokens', '/ops/overview', '/uploads', '/dashboard/session', '/events']) {
+    const { headers } = await fixture.server.inject({ url, headers: { cookie, ...OWN }, payloadAsStream: true });
+    expect([url, headers['cache-control']]).toEqual([url, 'no-store']);
+  }
+});

@@ -3,7 +3,7 @@ import process from 'node:process';
 import pg from 'pg';
 import { startEmbedded } from '../../src/db/embedded.ts';
 import { describeError, LadingError } from '../../src/errors.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/log/log.ts';
 
 const [dataDir = '', ...sharedFolders] = process.argv.slice(2);
 const stop = new AbortController();

@@ -9,7 +9,7 @@ import { startEmbedded } from '../../src/db/embedded.ts';
 import { isRoot, parsePasswd } from '../../src/db/os-user.ts';
 import { parsePostmasterFile, readPostmasterText } from '../../src/db/postmaster.ts';
 import { processIdentity } from '../../src/db/process-identity.ts';
-import { createLog, silentLog } from '../../src/log.ts';
+import { createLog, silentLog } from '../../src/log/log.ts';
 import { REPOSITORY, serviceFolder, type ServiceChild } from './service-child.ts';
 
 async function untilExists(find: () => boolean | Promise<boolean>): Promise<void> {

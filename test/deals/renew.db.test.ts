@@ -10,7 +10,7 @@ import { proposeAggregate, type ProposeDeps } from '../../src/deals/propose/prop
 import { renewalEpoch } from '../../src/deals/propose/renewal-time.ts';
 import { addProvider } from '../../src/deals/providers/providers.ts';
 import { wakeRenewals } from '../../src/deals/renew.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { testDatabase } from '../support/database.ts';
 import { newUuid, scriptedChain, scriptedTransport, settableClock, testWallet } from './scripted-world.ts';
 import { createJobLog, insertSealedAggregate } from './sealed-aggregate.ts';

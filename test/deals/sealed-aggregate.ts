@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../../src/db/tables.ts';
 import { pieceCidV1 } from '../../src/filecoin/piece.ts';
-import type { ManyJobs } from '../../src/jobs.ts';
+import type { ManyJobs } from '../../src/jobs/jobs.ts';
 
 export const PIECE_BYTES = 2n ** 20n;
 const BATCH_ROOT = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi';

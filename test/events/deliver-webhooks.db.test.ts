@@ -6,7 +6,7 @@ import { listDeadLetters, redriveDeadLetters } from '../../src/events/dead-lette
 import { BEGINNING } from '../../src/events/outbox.ts';
 import { insertWebhook, listWebhooks } from '../../src/events/webhook-store.ts';
 import type { EventFilter } from '../../src/events/filter.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { createFetcher } from '../../src/outgoing/fetcher.ts';
 import { testDatabase } from '../support/database.ts';
 import { AT, seedUploads, tell } from './event-rows.ts';

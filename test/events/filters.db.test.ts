@@ -5,7 +5,7 @@ import type { EventFilter } from '../../src/events/filter.ts';
 import { EventHub } from '../../src/events/hub.ts';
 import { findHead } from '../../src/events/outbox.ts';
 import { readChanges } from '../../src/events/read-changes.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { testDatabase } from '../support/database.ts';
 import { AT, seedUploads, untilReadable } from './event-rows.ts';
 import { rootAt } from './large-aggregate.ts';

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { EventHub, type HubLimits } from '../../src/events/hub.ts';
 import { BEGINNING } from '../../src/events/outbox.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { testDatabase } from '../support/database.ts';
 import { seedUploads, tell, untilReadable } from './event-rows.ts';
 import { rootAt, seedLarge } from './large-aggregate.ts';

@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 import { endOwnership } from '../../src/aggregate/keep/remove-upload.ts';
 import { watch } from '../../src/client/watch.ts';
 import { moveDeal } from '../../src/deals/move-deal.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { apiFixture, bearer, tokens, type ApiFixture } from '../support/api-fixture.ts';
 import { sampleUpload } from '../support/car-builder.ts';
 import { PIECE_CID, seedAggregate, seedDeal } from '../support/seed-rows.ts';

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { sql } from 'kysely';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { installJobs } from '../../src/jobs.ts';
+import { installJobs } from '../../src/jobs/jobs.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { reports } from '../../src/ops/report-rows.ts';
 import { testDatabase } from '../support/database.ts';

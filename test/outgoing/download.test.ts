@@ -58,6 +58,14 @@ test('what is here already to its end is not sent again, and what is more than t
   expect([more.offset, digest(more.got)]).toEqual([0, digest(bytes)]);
 });
 
+test('what a server says beside 416 is no part of the thing', async () => {
+  await using server = await origin((_request, response) =>
+    response.writeHead(416, { 'content-range': `bytes */${bytes.length}`, etag }).end('<h1>416 Range Not Satisfiable'),
+  );
+  const { got, offset } = await download({ url: server.url, from: { offset: bytes.length, validator: etag } });
+  expect([offset, got.toString()]).toEqual([bytes.length, '']);
+});
+
 test('what changes while it is read is told, not mixed', async () => {
   let served = { bytes, etag, cutAfter: 1_000 };
   await using server = await origin(serveFile(() => served));

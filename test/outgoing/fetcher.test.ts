@@ -328,3 +328,13 @@ describe('what origins do', () => {
     });
   });
 });
+
+test('a redirect that is refused leaves no connection open, whatever follows its head', async () => {
+  const closed = Promise.withResolvers<void>();
+  await using server = await origin((request, response) => {
+    request.socket.once('close', () => closed.resolve());
+    response.writeHead(302, { location: 'ftp://example.com/' }).write('and more, for ever');
+  });
+  await expect(get(server.url)).rejects.toEqual(fault('URL_REFUSED', 'never'));
+  await closed.promise;
+});

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { startStandInCluster } from '../../src/devnet/ipfs-cluster/cluster-server.ts';
 import { GroupCommit } from '../../src/aggregate/receive/commit-group.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { actOnAllDue } from '../../src/pins/act.ts';
 import { openPinCluster } from '../../src/pins/cluster/cluster-client.ts';
 import { pinTimes } from '../../src/pins/decide-pin.ts';

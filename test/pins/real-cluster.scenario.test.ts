@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../../src/config.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { openPinCluster } from '../../src/pins/cluster/cluster-client.ts';
 import { startService } from '../../src/service.ts';
 import { send } from '../aggregate/receive/receive-fixture.ts';

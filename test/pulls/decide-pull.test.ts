@@ -24,11 +24,13 @@ test('gives up after a day without a step forward', () => {
 });
 
 test('a step forward is one only where the next attempt begins behind it', () => {
-  const long = { failingMs: 24 * HOUR, attempts: 9, cameBytes: 1 };
+  const long = { failingMs: 24 * HOUR, attempts: 9, cameBytes: 1024 ** 2 };
   expect(after('ORIGIN_BROKEN', 'later', long)).toMatchObject({ kind: 'again', isForward: true, waitMs: 15_000 });
   expect(after('ORIGIN_BROKEN', 'later', { ...long, keeps: false })).toEqual({ kind: 'failed' });
   expect(after('ORIGIN_CHANGED', 'later', long)).toEqual({ kind: 'failed' });
-  expect(after('ORIGIN_BROKEN', 'later', { ...long, cameBytes: 0 })).toEqual({ kind: 'failed' });
+  // An origin that hangs up after a little each time would be asked for ever.
+  for (const cameBytes of [0, 1, 1024 ** 2 - 1])
+    expect(after('ORIGIN_BROKEN', 'later', { ...long, cameBytes })).toEqual({ kind: 'failed' });
 });
 
 test('what is bad is bad, unless it was put together from two attempts', () => {

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { expect } from 'vitest';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { createFetcher, type FetcherRules } from '../../src/outgoing/fetcher.ts';
 import { runPull, type PullDeps } from '../../src/pulls/pull.ts';
 import { origin, serveFile } from '../outgoing/origin.ts';
@@ -40,6 +40,7 @@ export async function world(rules: Partial<FetcherRules> = {}, options: Paramete
     receive: fixture.deps.receiveCar,
     limits: fixture.receive.limits,
     folder: folder.path,
+    configuredNames: ['service', 'other'],
     holder: randomUUID(),
   };
   const call = async (method: 'GET' | 'POST' | 'DELETE', url: string, token: string, payload?: object) => {

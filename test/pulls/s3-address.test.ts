@@ -25,6 +25,9 @@ test.each([
   's3://CARS_/a.car',
   's3://cars/a.car?versionId=1',
   's3://cars/a%.car',
+  // A gateway to a file system may take it for the folder above.
+  's3://cars/customers/one/..%2Ftwo/a.car',
+  's3://cars/customers/one/x%2F..%2f.%2Ftwo/a.car',
   's3://cars/a.car?endpoint=file:///etc',
   's3://cars/a.car?endpoint=https://user:word@host',
   's3://cars/a.car?endpoint=https://host/path',

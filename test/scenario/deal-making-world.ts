@@ -11,10 +11,10 @@ import { callOffStalled } from '../../src/deals/send/call-off.ts';
 import { createWalletFile } from '../../src/deals/wallet/local-wallet.ts';
 import { createDevnet, type Devnet } from '../../src/devnet/devnet.ts';
 import { personaOf, type PersonaName, type PersonaPatch } from '../../src/devnet/provider/provider-persona.ts';
-import { openJobSender } from '../../src/jobs.ts';
-import { createLog, silentLog } from '../../src/log.ts';
+import { openJobSender } from '../../src/jobs/jobs.ts';
+import { createLog, silentLog } from '../../src/log/log.ts';
 import { startService } from '../../src/service.ts';
-import { wakeProposals } from '../../src/wake-proposals.ts';
+import { wakeProposals } from '../../src/running/wake-proposals.ts';
 import { car, rawBlock } from '../support/car-builder.ts';
 import { freePort } from './network.ts';
 

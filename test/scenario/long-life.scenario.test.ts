@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { liveLife } from './live-life.ts';
 
 /** Of so many simulated days: `LADING_LIFE_DAYS=2000 npx vitest run test/scenario/long-life…` is the long form. */
-const DAYS = Number(process.env['LADING_LIFE_DAYS'] ?? 220);
+const DAYS = Number(process.env['LADING_LIFE_DAYS'] ?? 540);
 const SEED = process.env['LADING_SEED'] ?? 'a long life';
-/** Half a minute alone on a core, for the 220 days; busy machines take several times that. */
+/** A minute alone on a core, for the 540 days; busy machines take several times that. */
 const TIMEOUT_MS = 120_000 + 1_000 * DAYS;
 /** Of nodes that answer at all, by which two of three agree. */
 const sick: readonly object[] = [

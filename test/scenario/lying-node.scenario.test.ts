@@ -23,3 +23,12 @@ test.each([
   const [told] = rows.filter(({ kind }) => kind === 'nodes_disagree');
   for (const url of life.chain.rpcUrls.slice(0, 2)) expect(told?.detail).toContain(new URL(url).host);
 });
+
+test('a node that hides events, as one whose index has holes, hides nothing from us while others tell', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const sick = [{ hideEvents: 1 }, { hideEvents: 0.5 }];
+  const { states, degraded, right } = await liveLife({ days: DAYS, seed: SEED, sick });
+  expect(states).toEqual(expect.arrayContaining(['published', 'active']));
+  expect(right, 'two honest nodes of three are enough').toBeGreaterThan(degraded);
+});

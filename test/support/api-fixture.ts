@@ -6,7 +6,7 @@ import type { Clock } from '../../src/clock.ts';
 import { insertProvider } from '../../src/deals/providers/provider-store.ts';
 import { createPieceTokens } from '../../src/deals/send/piece-token.ts';
 import { createStatusReader } from '../../src/deals/status/status-reader.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { createFetcher } from '../../src/outgoing/fetcher.ts';
 import { openLocalStore, type LocalStore } from '../../src/storage/local-store.ts';
 import { testDatabase } from './database.ts';

@@ -17,7 +17,7 @@ import {
   stopProcess,
   untilReady,
 } from '../../src/db/postmaster.ts';
-import { installJobs } from '../../src/jobs.ts';
+import { installJobs } from '../../src/jobs/jobs.ts';
 import { databaseUrl } from './database-url.ts';
 import { WORKERS } from './workers.ts';
 

@@ -10,8 +10,8 @@ import { parseCid } from '../../src/filecoin/cid.ts';
 import { keyAddress, signWithKey, type LotusKey } from '../../src/filecoin/lotus-key.ts';
 import { pieceCidV1 } from '../../src/filecoin/piece.ts';
 import { encodeProposal, encodeSignedProposal, proposalCid, type DealProposal } from '../../src/filecoin/proposal.ts';
-import type { Jobs } from '../../src/jobs.ts';
-import { silentLog } from '../../src/log.ts';
+import type { Jobs } from '../../src/jobs/jobs.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { ScriptedChain } from './scripted-chain.ts';
 import { testDatabase } from './database.ts';
 

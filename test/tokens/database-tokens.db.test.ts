@@ -3,7 +3,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { expect, test } from 'vitest';
 import { connect } from '../../src/db/connect.ts';
 import type { DB } from '../../src/db/tables.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/log/log.ts';
 import { createDatabaseTokens } from '../../src/tokens/database-tokens.ts';
 import { createToken, revokeToken } from '../../src/tokens/manage-tokens.ts';
 import { findToken } from '../../src/tokens/token-store.ts';

@@ -78,8 +78,11 @@ export class BlockPool {
       const upload = await findStoredById(this.#deps.db, blocks.upload.id);
       if (upload === undefined) continue;
       const open = await this.open(upload, signal);
-      if ((await open.blocks.find(cid, open.reader)) !== undefined) return open;
-      await open[Symbol.asyncDispose]();
+      await using closing = new AsyncDisposableStack();
+      closing.use(open);
+      if ((await open.blocks.find(cid, open.reader)) === undefined) continue;
+      closing.move();
+      return open;
     }
     return undefined;
   }

@@ -3,7 +3,7 @@ import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { tellEvent } from '../../db/tell-event.ts';
 import { formatDuration } from '../../filecoin/units.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { deleteBatchOfUpload, forgetBytes } from '../delete-of-upload.ts';
 
 interface LetGoDeps {

@@ -2,8 +2,9 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB, UploadState } from '../../db/tables.ts';
 import { tellEvent } from '../../db/tell-event.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { forgetBytes } from '../delete-of-upload.ts';
+import { claimUpload } from '../receive/upload-store.ts';
 import { dropPin } from './drop-pin.ts';
 
 interface RemoveDeps {
@@ -34,12 +35,7 @@ export async function endOwnershipWithin(
   trx: Kysely<DB>,
   { root, owner, at }: { root: string; owner: string; at: Date },
 ): Promise<Ended> {
-  const upload = await trx
-    .selectFrom('uploads')
-    .select(['id', 'state'])
-    .where('root', '=', root)
-    .forUpdate()
-    .executeTakeFirst();
+  const upload = await claimUpload(trx, root);
   if (upload === undefined || !(await endOwner(trx, upload.id, { owner, at }))) return 'not_owned';
   const { id, state } = upload;
   await tellEvent(trx, { upload: id }, { from: state, to: state, at, reason: 'OWNER_LEFT', detail: owner });

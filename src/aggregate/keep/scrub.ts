@@ -8,7 +8,7 @@ import { LadingError } from '../../errors.ts';
 import { verifyBlock } from '../../filecoin/block-hash.ts';
 import { carV1Header, openCar } from '../../filecoin/car.ts';
 import { FormatError } from '../../filecoin/format-error.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import * as rows from './scrub-store.ts';
 

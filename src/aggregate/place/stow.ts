@@ -2,8 +2,8 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { isSerializationFailure, isUniqueViolation } from '../../db/sqlstate.ts';
-import type { Jobs } from '../../jobs.ts';
-import type { Log } from '../../log.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import type { Log } from '../../log/log.ts';
 import { unreachable } from '../../errors.ts';
 import { CHUNK_BYTES, endOfSettledChunks } from '../seal/chunks.ts';
 import {

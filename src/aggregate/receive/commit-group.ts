@@ -4,6 +4,7 @@ import type { ReceiveDeps } from './receive.ts';
 import { attemptTransaction } from './attempt-transaction.ts';
 import type { GatherBudget } from './gather-run.ts';
 import { findStandings, insertFresh, type FreshUpload } from './group-store.ts';
+import { noteSent } from './note-sent.ts';
 import { decideUpload, type SettleInput } from './settle-upload.ts';
 import { dropObject, segmentKey, trySettle } from './settle-object.ts';
 
@@ -157,6 +158,8 @@ export class GroupCommit implements GatherBudget {
     const { kysely, jobs, clock, onComplete } = this.#deps;
     const at = clock.now();
     const attempt = await attemptTransaction(kysely, async (trx) => {
+      const sent = fresh.map(({ entry }) => entry.settle).filter(({ forPin }) => !forPin);
+      await noteSent(trx, sent);
       const made = await insertFresh(trx, fresh.map(freshRun), { objectKey: segment.key, at });
       if (made.size > 0) await jobs.send(trx, 'stow', {});
       const ids = [...made.values()].map(({ uploadId }) => uploadId);

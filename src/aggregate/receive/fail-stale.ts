@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { formatDuration } from '../../filecoin/units.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { forgetBlocks, listForgettable } from './forget-blocks.ts';
 import { failUpload, lockStale } from './upload-store.ts';
 

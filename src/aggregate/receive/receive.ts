@@ -4,10 +4,10 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { canonicalCid } from '../../filecoin/cid.ts';
-import type { Jobs } from '../../jobs.ts';
-import type { Log } from '../../log.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import type { Log } from '../../log/log.ts';
 import type { ObjectStore } from '../../storage/store.ts';
-import { note } from '../../story.ts';
+import { note } from '../../log/story.ts';
 import type { GroupCommit, GroupSettled } from './commit-group.ts';
 import { noBudget, RunSink } from './gather-run.ts';
 import { checkUploadBytes, limitBody, SpaceGuard, type ReceiveLimits } from './receive-limits.ts';
@@ -41,6 +41,8 @@ export interface ReceiveInput {
   pack?: PackBody;
   /** The name of the token that sends it. */
   owner: string;
+  /** We fetched it because its owner asked to pin it: nobody sent it. */
+  forPin?: boolean;
   /** The root that a CAR must have, as we store roots; without it whatever it has. */
   root?: string;
   /** Content-Length where the caller gave one. */
@@ -99,9 +101,10 @@ async function keepCar(deps: ReceiveDeps, keep: Keep): Promise<Received> {
   const root = canonicalCid(car.root);
   // A group's uploads are one range each.
   const chunks = car.ranges.length === 1 || car.missing !== undefined ? sink.gathered : undefined;
+  const { owner, forPin = false } = input;
   const settled =
     deps.groups !== undefined && chunks !== undefined
-      ? await deps.groups.add({ settle: { root, owner: input.owner, facts: car }, chunks, signal: input.signal })
+      ? await deps.groups.add({ settle: { root, owner, forPin, facts: car }, chunks, signal: input.signal })
       : await settleAlone(deps, root, keep);
   const { uploadId, complete, fresh } = settled;
   const told = { uploadId: uploadId.toString(), root, blocks: car.blockCount, bytes: car.runBytes, complete };
@@ -124,7 +127,8 @@ async function settleAlone(deps: ReceiveDeps, root: string, keep: Keep): Promise
   if (needed) await sink.commit();
   const object = needed ? { key: objectKey, offset: 0 } : undefined;
   const at = deps.clock.now();
-  const attempt = await trySettle(deps, { root, owner: input.owner, facts: car, object, at });
+  const { owner, forPin = false } = input;
+  const attempt = await trySettle(deps, { root, owner, forPin, facts: car, object, at });
   if (attempt.done) return attempt.result;
   // A connection lost at COMMIT leaves it open whether a row names the object: then only sweepOrphans may tell.
   if (needed && !attempt.uncertain) await dropObject(deps, objectKey);

@@ -1,9 +1,10 @@
 import type { Kysely } from 'kysely';
 import type { DB, UploadState } from '../../db/tables.ts';
 import { LadingError, unreachable } from '../../errors.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 import type { OnComplete } from './receive.ts';
 import { followLinks } from './follow-links.ts';
+import { noteSent } from './note-sent.ts';
 import { forgetBlocks } from './forget-blocks.ts';
 import * as parts from './part-store.ts';
 import type { DagFacts } from './upload-dag.ts';
@@ -41,6 +42,8 @@ interface StoredAt {
 export interface SettleInput {
   root: string;
   owner: string;
+  /** As ReceiveInput has it. */
+  forPin: boolean;
   /** What is missing may be a guess as long as it is something. */
   facts: DagFacts;
   /** Undefined when the bytes were not kept, because the upload was seen complete. */
@@ -74,6 +77,7 @@ export async function settleUpload(
   { jobs, onComplete }: { jobs: Pick<Jobs, 'send'>; onComplete?: OnComplete | undefined },
   input: SettleInput,
 ): Promise<Settled> {
+  if (!input.forPin) await noteSent(trx, [input]);
   const claimed = await claim(trx, input);
   await rows.addOwner(trx, claimed.uploadId, input.owner, input.at);
   const settled = await applyStep(claimed);

@@ -13,16 +13,11 @@ export type Standing = UploadState | 'lost';
 
 /**
  * The standing of an upload `u`. What is released has no parts; a run is held while an aggregate with it has a live deal,
- * which a released one gets no more.
+ * which a released one gets no more (view uploads_in_deals, by which its pin is told too).
  */
 export const standing = sql<Standing>`case
   when u.state <> 'stowed' or exists (select from parts where upload_id = u.id) then u.state::text
-  when exists (
-    select from (select cut from current_cuts where upload_id = u.id
-      union all select null where not exists (select from current_cuts where upload_id = u.id)) as run
-    where not exists (
-      select from placements p where p.upload_id = u.id and (p.cut is null or p.cut = run.cut)
-        and (select live_replicas from aggregate_replicas r where r.aggregate_id = p.aggregate_id) > 0))
+  when not exists (select from uploads_in_deals d where d.upload_id = u.id)
   then 'lost' else u.state::text end`;
 
 /** What an upload's row says of its bytes: complete, or what is missing. */
@@ -41,9 +36,12 @@ export async function findUpload(
   return await query.where('u.root', '=', root).executeTakeFirst();
 }
 
-/** The upload's row, locked until the transaction ends. */
+/**
+ * The upload's row, locked until the transaction ends. Not for its key: whoever writes an event, an owner or a pin of it
+ * without its row may hold what comes next here, and must not wait for the row in the check of a foreign key.
+ */
 export async function claimUpload(trx: Kysely<DB>, root: string): Promise<UploadRow | undefined> {
-  return trx.selectFrom('uploads').select(['id', 'state']).where('root', '=', root).forUpdate().executeTakeFirst();
+  return trx.selectFrom('uploads').select(['id', 'state']).where('root', '=', root).forNoKeyUpdate().executeTakeFirst();
 }
 
 function factsColumns({ runBytes, dagBytes, blockCount, missing }: UploadFacts) {

@@ -1,7 +1,7 @@
 import { errorCodes, type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
 import { sqlStateOf } from '../../db/sqlstate.ts';
 import { BadInput, LadingError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { compatibleCode, errorCodes as codes, isErrorCode, pinningAnswer, type ErrorCode } from './error-codes.ts';
 import { errorsOf } from './route-errors.ts';
 import { collectRoutes } from './routes-at.ts';

@@ -53,6 +53,8 @@ export function guardRoutes(server: Server, deps: AuthDeps): Door {
   server.addHook('onRequest', async (request, reply) => {
     const access = request.routeOptions.config.access ?? 'public';
     const shown = door.shownBy(request);
+    // What is shown for a token no cache between may keep (RFC 9111); of cookies they know nothing.
+    if (shown?.kind === 'session') reply.header('cache-control', 'no-store');
     if (access === 'public') request.caller = shown && (await door.recognize(shown, request));
     else if (shown !== undefined) request.caller = await door.admit(shown, request);
     // Pieces have limits of their own, of connections and bytes: a provider that fetches by ranges calls often.

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
-import type { Log } from '../../log.ts';
-import { openStory, within, type Story } from '../../story.ts';
+import type { Log } from '../../log/log.ts';
+import { openStory, within, type Story } from '../../log/story.ts';
 import type { Server } from '../answers/typed-server.ts';
 
 declare module 'fastify' {

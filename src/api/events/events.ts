@@ -7,7 +7,7 @@ import { EventHub, type HubLimits } from '../../events/hub.ts';
 import { findLast } from '../../events/outbox.ts';
 import { greeting } from '../../events/sse.ts';
 import { SseStream } from '../../events/sse-stream.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { filterQuery, readFilter } from './event-filter.ts';
 import { findPlace, formatPlace, ownerOf, placeQuery } from './event-place.ts';
 import { exactly, problem, streamed } from '../answers/schemas.ts';

@@ -3,6 +3,7 @@ import { formatOffsetTime } from '../../deals/status/time-format.ts';
 import type { DeadLetter } from '../../events/dead-letter-store.ts';
 import type { EventFilter } from '../../events/filter.ts';
 import type { Webhook } from '../../events/webhook-store.ts';
+import { withoutQuery } from '../../log/redact.ts';
 import { exactly, nullableText } from '../answers/schemas.ts';
 
 const shown = {
@@ -46,7 +47,7 @@ export const anyDeadSchema = exactly({
   ...dead,
   webhook: Type.String({ description: 'id of its webhook' }),
   owner: Type.String({ description: 'name of the token that made the webhook' }),
-  url: Type.String(),
+  url: Type.String({ description: 'without its query, which may hold a secret' }),
 });
 
 const timeOf = (at: Date) => formatOffsetTime(at, 'microseconds');
@@ -85,5 +86,5 @@ export function deadAnswer({ id, failingSince, diedAt, firstChange, changes, att
 
 export function anyDeadAnswer(letter: DeadLetter) {
   const { webhookId: webhook, owner, url } = letter;
-  return { ...deadAnswer(letter), webhook, owner, url };
+  return { ...deadAnswer(letter), webhook, owner, url: withoutQuery(url) };
 }

@@ -21,6 +21,8 @@ export interface Asked {
   path: string;
   cidText: string;
   filename: string | undefined;
+  /** As its client wrote it. */
+  query: string;
   /** The format was told by Accept alone. */
   byAccept: boolean;
 }
@@ -37,7 +39,7 @@ export function carEtag(asked: Pick<Asked, 'path'>, end: CID, shape: CarShape): 
 }
 
 export function setRawHeaders(reply: FastifyReply, asked: Asked, { cid, roots }: { cid: CID; roots: CID[] }): void {
-  setCommon(reply, asked, { roots, etag: rawEtag(cid), extension: 'bin', format: 'raw' });
+  setCommon(reply, asked, { roots, etag: rawEtag(cid), extension: 'bin', format: 'format=raw' });
   reply.header('accept-ranges', 'bytes').type(RAW_TYPE);
 }
 
@@ -46,8 +48,10 @@ export function setCarHeaders(
   asked: Asked,
   { etag, roots, shape }: { etag: string; roots: CID[]; shape: CarShape },
 ): void {
-  setCommon(reply, asked, { roots, etag, extension: 'car', format: 'car' });
   const { order, dups } = shape;
+  const isToldByAccept = dups && !/(?:^|&)car-dups=/.test(asked.query);
+  const format = isToldByAccept ? 'format=car&car-dups=y' : 'format=car';
+  setCommon(reply, asked, { roots, etag, extension: 'car', format });
   reply.header('accept-ranges', 'none').type(`${CAR_TYPE}; version=1; order=${order}; dups=${dups ? 'y' : 'n'}`);
 }
 
@@ -55,11 +59,12 @@ interface Common {
   roots: CID[];
   etag: string;
   extension: string;
+  /** What a query says that asks for the same. */
   format: string;
 }
 
 function setCommon(reply: FastifyReply, asked: Asked, { roots, etag, extension, format }: Common): void {
-  const { path, cidText, filename = `${cidText}.${extension}`, byAccept } = asked;
+  const { path, cidText, filename = `${cidText}.${extension}`, query, byAccept } = asked;
   reply
     .header('etag', etag)
     .header('cache-control', CACHE_CONTROL)
@@ -67,7 +72,8 @@ function setCommon(reply: FastifyReply, asked: Asked, { roots, etag, extension, 
     .header('x-ipfs-path', path)
     .header('x-ipfs-roots', roots.join(','))
     .header('content-disposition', attachment(filename));
-  if (byAccept) reply.header('content-location', `${path}?format=${format}`);
+  // With its scope and range: who keeps the answer under this address must not take a part for the whole.
+  if (byAccept) reply.header('content-location', `${path}?${query === '' ? '' : `${query}&`}${format}`);
 }
 
 /** RFC 6266, RFC 8187: for old readers in ASCII, for the others as it is. */

@@ -7,7 +7,7 @@ import { describeError, LadingError } from '../../errors.ts';
 import { verifyBlock } from '../../filecoin/block-hash.ts';
 import { canonicalCid } from '../../filecoin/cid.ts';
 import { IDENTITY } from '../../filecoin/codes.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { parseAnyCid } from '../answers/parse-cid.ts';
 import { parseByteRange } from '../pieces/byte-range.ts';
@@ -69,9 +69,10 @@ export function createGateway(deps: GatewayDeps) {
 
 function readAsked({ url, params, query }: GatewayRequest): { asked: Asked; at: ContentPath } {
   const { cid: cidText } = params;
-  const [path = ''] = url.split('?');
+  const [path = '', ...queries] = url.split('?');
   const at = { cid: parseAnyCid(cidText), segments: segmentsOf(path) };
-  return { asked: { path, cidText, filename: query.filename, byAccept: query.format === undefined }, at };
+  const { filename, format } = query;
+  return { asked: { path, cidText, filename, query: queries.join('?'), byAccept: format === undefined }, at };
 }
 
 interface Gateway extends GatewayDeps {

@@ -21,7 +21,7 @@ import { epochAt } from '../../filecoin/epoch.ts';
 import { MAX_DEAL_DURATION_EPOCHS } from '../../filecoin/limits.ts';
 import { EPOCH_SECONDS } from '../../filecoin/networks.ts';
 import { parseDurationMs } from '../../filecoin/units.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 import { actOf } from '../door/auth.ts';
 import { choiceAnswer, choiceSchema } from './choices.ts';
 import { termsAnswer, termsSchema } from './deal-terms.ts';

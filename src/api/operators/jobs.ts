@@ -4,8 +4,8 @@ import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { formatOffsetTime } from '../../deals/status/time-format.ts';
 import { LadingError } from '../../errors.ts';
-import { QUEUE_NAMES, type QueueName } from '../../job-queues.ts';
-import { listQueues, listTroubledJobs, redriveJobs, type TroubledJob } from '../../job-troubles.ts';
+import { QUEUE_NAMES, type QueueName } from '../../jobs/job-queues.ts';
+import { listQueues, listTroubledJobs, redriveJobs, type TroubledJob } from '../../jobs/job-troubles.ts';
 import { actOf } from '../door/auth.ts';
 import { parseTime } from '../answers/list-page.ts';
 import {

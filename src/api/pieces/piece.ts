@@ -7,7 +7,7 @@ import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { findFetchablePiece } from '../../deals/status/deal-list.ts';
 import { describeError, LadingError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { parseByteRange, type ByteRange } from './byte-range.ts';
 import { canonicalPiece } from '../answers/parse-cid.ts';

@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { beginRange, noteServed, SERVED_RANGE_BYTES, servedRanges } from '../../deals/send/transfer-store.ts';
 import { describeError, LadingError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import type { PieceLimits } from './piece-limits.ts';
 
 export interface ServeDeps {

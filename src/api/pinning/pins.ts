@@ -5,7 +5,7 @@ import type { OnComplete } from '../../aggregate/receive/receive.ts';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { LadingError } from '../../errors.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 import { findRequest, listRequests } from '../../pins/requests/list-requests.ts';
 import { parseOrigin } from '../../pins/requests/origins.ts';
 import { insertRequest, removeRequest, type NewRequest } from '../../pins/requests/request-store.ts';

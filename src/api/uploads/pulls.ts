@@ -4,7 +4,8 @@ import { Type } from 'typebox';
 import type { DB } from '../../db/tables.ts';
 import { formatOffsetTime } from '../../deals/status/time-format.ts';
 import { LadingError } from '../../errors.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import { withoutQuery } from '../../log/redact.ts';
 import { checkSource, type Sources } from '../../pulls/open-source.ts';
 import {
   askForPull,
@@ -121,7 +122,7 @@ function askRoute(server: Server, deps: PullDeps): void {
       const id = await askForPull({ db: deps.kysely, jobs: deps.jobs }, { owner, url, wantedRoot });
       if (id === undefined)
         throw new LadingError('TOO_MANY_PULLS', `${owner} has as many uploads by URL waiting as it may: wait for some`);
-      return reply.code(202).send(pullAnswer(await findOwn(deps, request, id)));
+      return reply.code(202).send(pullAnswer(await findOwn(deps, request, id), request));
     },
   );
 }
@@ -146,7 +147,7 @@ function listRoute(server: Server, deps: PullDeps): void {
       return listPage(query, {
         read: (limit) => listPulls(deps.kysely, filter, { after, limit }),
         place: ({ pull, age }) => [age.toString(), pull.id],
-        answer: ({ pull }) => pullAnswer(pull),
+        answer: ({ pull }) => pullAnswer(pull, request),
         count: () => countPulls(deps.kysely, filter),
       });
     },
@@ -176,7 +177,7 @@ function oneRoute(server: Server, deps: PullDeps): void {
       const pull = await findOwn(deps, request, request.params.id);
       const events = await listPullEvents(deps.kysely, pull.id);
       return {
-        ...pullAnswer(pull),
+        ...pullAnswer(pull, request),
         events: events.map(({ at, kind, pulledBytes, error: fault }) => ({
           at: timeOf(at),
           kind,
@@ -208,7 +209,7 @@ function cancelRoute(server: Server, deps: PullDeps): void {
       const pull = await findOwn(deps, request, id);
       if (!cancelled && pull.state !== 'cancelled')
         throw new LadingError('CONFLICT', `it is ${pull.state} already: there is nothing to cancel`);
-      return pullAnswer(pull);
+      return pullAnswer(pull, request);
     },
   );
 }
@@ -222,12 +223,13 @@ async function findOwn(deps: PullDeps, request: FastifyRequest, id: string): Pro
 
 const timeOf = (at: Date) => formatOffsetTime(at, 'microseconds');
 
-function pullAnswer(pull: Pull) {
+/** A URL that was signed for its asker opens what it names: others see where it leads, and not what opens it. */
+function pullAnswer(pull: Pull, request: FastifyRequest) {
   const { id, owner, url, wantedRoot, createdAt, settledAt, nextAttemptAt, attempts, error: fault } = pull;
   return {
     id,
     owner,
-    url,
+    url: ownerOf(request) === owner ? url : withoutQuery(url),
     state: pull.state,
     attempts,
     fetching: pull.underWay,

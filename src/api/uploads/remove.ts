@@ -4,7 +4,7 @@ import { endOwnership } from '../../aggregate/keep/remove-upload.ts';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { LadingError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { callerName } from '../door/auth.ts';
 import { canonicalRoot } from '../answers/parse-cid.ts';
 import { compatibleError, exactly } from '../answers/schemas.ts';

@@ -35,7 +35,7 @@ const pinSchema = exactly({
     [Type.Literal('queued'), Type.Literal('pinning'), Type.Literal('pinned'), Type.Literal('failed')],
     {
       description:
-        'pinned: every block is durably stored, in the IPFS Cluster where one is configured, else here. queued and pinning: not yet. failed: not, for the reason in its history.',
+        'pinned: every block is durably stored, in the IPFS Cluster where one is configured, else here, or in deals once the operator released it. queued and pinning: not yet. failed: not, for the reason in its history.',
     },
   ),
 });

@@ -104,7 +104,7 @@ function freshAnswer(deps: StatusDeps, { cid, root, fresh }: Received) {
     position,
     proposingPaused,
     // Its bytes are stored just now; its pin in a cluster, if any, waits to be given.
-    pin: { pin: null, isHeld: true, isDamaged: false },
+    pin: { pin: null, isKept: true },
     deals: [],
     partsWait: false,
   });

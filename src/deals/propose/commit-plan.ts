@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
-import type { ManyJobs } from '../../jobs.ts';
+import type { ManyJobs } from '../../jobs/jobs.ts';
 import { isLive } from '../deal-states.ts';
 import { noteChoice } from './choice-store.ts';
 import { listLoads } from './facts-store.ts';

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Chain } from '../../chain/chain.ts';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { noteFailure, noteSeen, setAsk, setStale, type StoredAsk } from '../providers/provider-store.ts';
 import { isStale, refreshProviders } from '../providers/providers.ts';
 import { backOffMs, PROVIDER_BACK_OFF } from '../send/back-off.ts';

@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB, DealState } from '../../db/tables.ts';
 import { tellEvents } from '../../db/tell-event.ts';
-import type { ManyJobs } from '../../jobs.ts';
+import type { ManyJobs } from '../../jobs/jobs.ts';
 import { liveStates } from '../deal-states.ts';
 
 /** A sealed aggregate, as far as proposing it goes. */

@@ -1,5 +1,5 @@
 import { describeError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { proposeAggregates, type ProposeChain, type ProposeDeps, type ProposeOutcome } from './propose.ts';
 import type { Wallet } from '../wallet/wallet.ts';
 

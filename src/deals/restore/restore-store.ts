@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import type { DB } from '../../db/tables.ts';
 import { tellEvent } from '../../db/tell-event.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 import { storableText } from '../../storable-text.ts';
 import { offChainStates } from '../deal-states.ts';
 import { isUnowned } from '../propose/proposal-store.ts';

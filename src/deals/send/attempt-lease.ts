@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { describeError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 
 /** As long as a dead worker's job takes to be taken over: a process that is gone holds up its deals no longer. */
 export const ATTEMPT_LEASE_MS = 30_000;

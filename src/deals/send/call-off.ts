@@ -1,8 +1,8 @@
 import { sql, type Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
-import type { Jobs } from '../../jobs.ts';
-import type { Log } from '../../log.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import type { Log } from '../../log/log.ts';
 import { EPOCH_SECONDS } from '../../filecoin/networks.ts';
 import { moveDeal } from '../move-deal.ts';
 import { noteFailure } from '../providers/provider-store.ts';

@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { uuidBytes } from '../../filecoin/mk12-fields.ts';
 import { encodeDealStatusRequest } from '../../filecoin/mk12-status.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { findProvider, noteSeen, type Provider } from '../providers/provider-store.ts';
 import { refreshProviders } from '../providers/providers.ts';
 import type { ProposeAnswer, ProviderTarget, StatusAnswer, Transport } from '../transport/transport.ts';

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { DB, DealState, Json } from '../../db/tables.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 import { moveDeal } from '../move-deal.ts';
 import { findSealedPiece, type SealedPiece } from '../propose/proposal-store.ts';
 

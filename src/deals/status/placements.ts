@@ -7,7 +7,7 @@ export interface UploadPlacement {
   state: AggregateState;
   pieceCid: string | null;
   seq: number;
-  /** The part of a cut upload, from 0; null: the whole of it. */
+  /** The part of a cut upload, from 0, of so many; null: the whole of it. */
   cut: number | null;
   cuts: number;
   offset: number;
@@ -24,11 +24,7 @@ const MAX_PLACEMENTS = 1_000;
 export async function listUploadPlacements(db: Kysely<DB>, root: string): Promise<UploadPlacement[] | undefined> {
   const upload = await db.selectFrom('uploads').select('id').where('root', '=', root).executeTakeFirst();
   if (upload === undefined) return undefined;
-  const { cuts } = await db
-    .selectFrom('cuts')
-    .select((eb) => eb.fn.countAll<bigint>().as('cuts'))
-    .where('upload_id', '=', upload.id)
-    .executeTakeFirstOrThrow();
+  const parts = await countCuts(db, upload.id);
   const rows = await db
     .selectFrom('placements as p')
     .innerJoin('aggregates as a', 'a.id', 'p.aggregate_id')
@@ -43,11 +39,33 @@ export async function listUploadPlacements(db: Kysely<DB>, root: string): Promis
     state: row.state,
     pieceCid: row.piece_cid,
     seq: row.seq,
-    cut: row.cut,
-    cuts: Number(cuts),
+    ...numbered(row.cut, parts),
     offset: Number(row.offset_bytes),
     length: Number(row.length_bytes),
     selector: row.selector,
     again: row.topped_up,
   }));
+}
+
+/** How many parts it was cut into before it was sent anew, which have the first numbers, and how many it has now. */
+async function countCuts(db: Kysely<DB>, uploadId: bigint): Promise<{ past: number; current: number }> {
+  const { all, current } = await db
+    .selectFrom('cuts')
+    .select((eb) => eb.fn.countAll<bigint>().as('all'))
+    .select((eb) =>
+      eb
+        .selectFrom('current_cuts as c')
+        .select((inner) => inner.fn.countAll<bigint>().as('current'))
+        .where('c.upload_id', '=', uploadId)
+        .as('current'),
+    )
+    .where('upload_id', '=', uploadId)
+    .executeTakeFirstOrThrow();
+  return { past: Number(all - (current ?? 0n)), current: Number(current) };
+}
+
+/** Pure. */
+function numbered(cut: number | null, { past, current }: { past: number; current: number }) {
+  if (cut === null || cut < past) return { cut, cuts: past };
+  return { cut: cut - past, cuts: current };
 }

@@ -12,8 +12,8 @@ export interface UploadStatus extends QueueingFacts {
   createdAt: Date;
   /** Sum of its blocks' bytes; null while blocks are missing. */
   dagBytes: bigint | null;
-  /** What bears on its pin: of an IPFS Cluster (null: it has none there), and of the bytes here. */
-  pin: { pin: PinStatus | null; isHeld: boolean; isDamaged: boolean };
+  /** What bears on its pin: of an IPFS Cluster (null: it has none there), and whether all its bytes are kept. */
+  pin: { pin: PinStatus | null; isKept: boolean };
   /** Of all aggregates that it lies in, whole or in parts; oldest change first. */
   deals: DealRow[];
   /** What waits still or has no deals is a part of it, or it anew: the deals there are tell only of others. */
@@ -32,7 +32,7 @@ export function statusView(kysely: Kysely<DB>) {
     .selectFrom('upload_statuses as s')
     .select(['s.id', 's.root', 's.state', 's.created_at', 's.changed_at', 's.dag_bytes', 's.missing_count'])
     .select(['s.missing_first', 's.failure', 's.cut_count', 's.placements', 's.proposing_paused'])
-    .select(['s.pin_status', 's.is_held', 's.is_damaged']);
+    .select(['s.pin_status', 's.is_kept']);
 }
 
 /**
@@ -130,7 +130,7 @@ export function toStatus(row: StatusRow): UploadStatus {
     ...(counted === undefined ? {} : { parts: counted }),
     lastRefusal: lastRefusal(shown),
     proposingPaused: told(row.proposing_paused),
-    pin: { pin: row.pin_status, isHeld: told(row.is_held), isDamaged: told(row.is_damaged) },
+    pin: { pin: row.pin_status, isKept: told(row.is_kept) },
     deals: dealsOf(placements),
     partsWait:
       counted === undefined ? waitsAnew(row, placements, last) : counted.placed < counted.total || !last?.deals.length,

@@ -4,7 +4,7 @@ import { RpcError } from '../../chain/rpc-error.ts';
 import { MAX_WITNESSES } from './hear-witnesses.ts';
 import type { WatchChain } from './watch-sight.ts';
 
-type Question = Parameters<Chain['dealEvents']>[0];
+export type EventQuestion = Parameters<Chain['dealEvents']>[0];
 
 /** How nodes say that they keep no actor events, beside not knowing the method. */
 const NO_EVENTS = /EnableActorEventsAPI|EnableActorEvents|module disabled|not supported/i;
@@ -28,27 +28,27 @@ type Node = Pick<WatchChain, 'dealEvents'>;
  * to be told from one where nothing happened; and what one node alone tells does no harm, as every deal is read from the
  * state after it. The node itself must answer, unless it keeps no events and a witness does.
  */
-export async function hearEvents(chain: WatchChain, question: Question): Promise<DealEvent[]> {
+export async function hearEvents(chain: WatchChain, question: EventQuestion): Promise<DealEvent[]> {
   const nodes: Node[] = [chain, ...(chain.witnesses ?? []).slice(0, MAX_WITNESSES)];
   const answers = await askAll(nodes, question);
   const own = answers[0];
   const answering = nodes.filter((_node, at) => answers[at]?.status === 'fulfilled');
   if (own?.status === 'rejected' && !(hasNoEvents(own.reason) && answering.length > 0)) throw own.reason;
-  let heard = gather(answers);
+  let heard = gatherEvents(answers);
   for (let round = 1; heard.length === 0 && round < SILENT_ROUNDS; round += 1) {
-    heard = gather(await askAll(answering, question));
+    heard = gatherEvents(await askAll(answering, question));
   }
   return heard;
 }
 
-async function askAll(nodes: readonly Node[], question: Question) {
+async function askAll(nodes: readonly Node[], question: EventQuestion) {
   const answers = await Promise.allSettled(nodes.map((node) => node.dealEvents(question)));
   question.signal.throwIfAborted();
   return answers;
 }
 
 /** Each event once, lowest first. */
-function gather(answers: readonly PromiseSettledResult<DealEvent[]>[]): DealEvent[] {
+export function gatherEvents(answers: readonly PromiseSettledResult<DealEvent[]>[]): DealEvent[] {
   const heard = new Map<string, DealEvent>();
   for (const event of answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))) {
     const key = [event.type, event.dealId, event.tipset.join(), event.message].join(' ');

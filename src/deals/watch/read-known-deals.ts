@@ -1,6 +1,7 @@
 import { awaitingWord } from './ask-before-ending.ts';
 import { deleteCursor, saveCursor } from './chain-cursor-store.ts';
 import { listSuspects } from './difference-store.ts';
+import { hearPublishesAgain } from './hear-again.ts';
 import { observeDeals } from './observe-deal.ts';
 import { atOf, commitSightings, type Sight, type WatchDeps } from './watch-sight.ts';
 import {
@@ -136,9 +137,19 @@ export async function readSuspects(deps: WatchDeps, sight: Sight, signal: AbortS
   return readBatch(deps, await listSuspects(deps.db, MAX_SUSPECTS), sight, signal);
 }
 
-/** Proposals that were never published and cannot be any more. Needs no read: the events were complete. */
-export async function endOverdue(deps: WatchDeps, sight: Sight): Promise<number> {
-  return endUnpublished(deps, sight, await listOverdueAt(deps, sight));
+/**
+ * Proposals that were never published and cannot be any more: the events were complete, and all nodes are asked for them
+ * once more. Where the nodes disagree about a deal that is found by it, none is ended.
+ */
+export async function endOverdue(deps: WatchDeps, sight: Sight, signal: AbortSignal): Promise<number> {
+  const overdue = await listOverdueAt(deps, sight);
+  if (overdue.length === 0) return 0;
+  const found = await hearPublishesAgain(deps, overdue, sight, signal);
+  if (deps.view.disputed.size > 0) return found;
+  const heard = new Set(overdue.map(({ id }) => id));
+  // Those that were found are overdue no more.
+  const still = found === 0 ? overdue : (await listOverdueAt(deps, sight)).filter(({ id }) => heard.has(id));
+  return found + (await endUnpublished(deps, sight, still));
 }
 
 /** As endOverdue, where events are not there: a provider that accepted is asked before its deal ends. */

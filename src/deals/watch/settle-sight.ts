@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { DB } from '../../db/tables.ts';
 import { LadingError } from '../../errors.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 import { isLive, isOver, type DealState } from '../deal-states.ts';
 import { moveDeal, settleFailed, type MovedColumns } from '../move-deal.ts';
 import { applyStep, type At, type ChainFields, type Seen, type Step } from './deal-step.ts';

@@ -3,8 +3,8 @@ import type { Chain } from '../../chain/chain.ts';
 import type { Tipset } from '../../chain/head.ts';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
-import type { Jobs } from '../../jobs.ts';
-import type { Log } from '../../log.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import type { Log } from '../../log/log.ts';
 import { LadingError } from '../../errors.ts';
 import { lastEpochBy } from '../../filecoin/epoch.ts';
 import { EPOCHS_PER_DAY } from '../../filecoin/limits.ts';
@@ -92,7 +92,7 @@ export type Look =
   | { kind: 'behind'; epoch: number; seenEpoch: number };
 
 /** Deals start at most 14 days after they are signed (policies_start_delay_sane), so none was published earlier. */
-const LONGEST_START_DELAY_EPOCHS = 14 * EPOCHS_PER_DAY;
+export const LONGEST_START_DELAY_EPOCHS = 14 * EPOCHS_PER_DAY;
 
 /** Where events are read from when none were before: below the publish of any deal there is. */
 async function firstEventHeight(db: Kysely<DB>, tipset: Tipset): Promise<number> {

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../clock.ts';
 import type { DB } from '../../db/tables.ts';
 import { describeError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import type { ChainTipset } from './follow-head.ts';
 import type { Credit } from './reconcile.ts';
 import { findWatchStatus, saveDegraded, saveFresh, type WatchStatus } from './freshness-store.ts';

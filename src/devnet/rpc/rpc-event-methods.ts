@@ -1,6 +1,7 @@
 import { parseAddress } from '../../filecoin/address.ts';
-import { actorEventJson, fieldName } from '../ledger/actor-event.ts';
+import { actorEventJson, fieldName, type EventPlace } from '../ledger/actor-event.ts';
 import type { ChainView, EventQuery } from '../ledger/chain-view.ts';
+import { drawFraction } from '../seeded-draw.ts';
 import { methodFault } from './rpc-fault.ts';
 import { checkLookback } from './rpc-gateway.ts';
 import { knownTipset, read, type RpcContext, type RpcMethods } from './rpc-method.ts';
@@ -19,13 +20,20 @@ export const eventMethods: RpcMethods = {
       }
       found.push({ height, json });
     };
-    for (const [event, place] of view.events(query)) add(actorEventJson(event, place), place.height);
+    for (const [event, place] of view.events(query)) {
+      if (!isHidden(context, place)) add(actorEventJson(event, place), place.height);
+    }
     for (const [event, place] of view.revertedEvents(query)) {
       add({ ...actorEventJson(event, place), reverted: true }, place.height);
     }
     return found.length === 0 ? null : found.toSorted((a, b) => a.height - b.height).map(({ json }) => json);
   }),
 };
+
+/** A node that lies, or whose index has holes, tells nothing of some messages. */
+function isHidden({ view, faults }: RpcContext, { message }: EventPlace): boolean {
+  return faults.hideEvents > 0 && drawFraction(view.policy.seed, `hideEvents/${message}`) < faults.hideEvents;
+}
 
 function eventQuery(context: RpcContext, filter: RpcRecord): EventQuery {
   const { view } = context;

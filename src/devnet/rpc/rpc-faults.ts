@@ -22,6 +22,8 @@ interface FaultRates {
   fakeActive: number;
   /** A lie: so large a share of the deals is not found. */
   hideDeals: number;
+  /** A lie: the events of so large a share of the messages are not told. */
+  hideEvents: number;
 }
 
 interface FaultCounts {
@@ -64,6 +66,7 @@ const noRates: FaultRates = {
   nullResult: 0,
   fakeActive: 0,
   hideDeals: 0,
+  hideEvents: 0,
 };
 const noCounts: FaultCounts = {
   delayMs: 0,

@@ -23,6 +23,8 @@ const blockLimits = { ...limits, allMs: BLOCK_MS, bodyBytes: defaultCarLimits.ma
 
 /** A trustless gateway (specs.ipfs.tech/http-gateways/trustless-gateway). */
 export function gatewaySource(fetcher: Fetcher, url: string, more: Partial<OutgoingLimits> = {}): BlockSource {
+  // Whoever asked for a pin is told of it: the rest of the address of a gateway of ours may be a key.
+  const name = new URL(url).origin;
   const ask = async (cid: CID, given: { query: string; accept: string; isBlock: boolean; signal: AbortSignal }) => {
     const answer = await fetcher.request({
       url: `${url}/ipfs/${cid.toString()}?${given.query}`,
@@ -31,10 +33,10 @@ export function gatewaySource(fetcher: Fetcher, url: string, more: Partial<Outgo
       reuse: given.isBlock,
       signal: given.signal,
     });
-    return checked(answer, url);
+    return checked(answer, name);
   };
   return {
-    name: url,
+    name,
     car: (cid, signal) =>
       ask(cid, {
         query: 'format=car&dag-scope=all&car-order=dfs&car-dups=n',

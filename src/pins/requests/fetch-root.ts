@@ -80,7 +80,13 @@ async function keepParts(deps: FetchRootDeps, { root, owner }: FetchRoot, { bloc
       const part = partOf(first.value, blocks, { sum, limits, maxBytes: deps.maxUploadBytes });
       // What has come is worth keeping whoever stops: the walk ends by its own signal.
       const { signal } = new AbortController();
-      const { complete } = await deps.receive({ ...part, pack: part.packUnder(CID.parse(root)), owner, signal });
+      const { complete } = await deps.receive({
+        ...part,
+        pack: part.packUnder(CID.parse(root)),
+        owner,
+        forPin: true,
+        signal,
+      });
       await deps.onKept?.(root);
       if (complete) return { complete: true, blocks: sum.blocks };
     }

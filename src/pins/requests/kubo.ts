@@ -1,4 +1,4 @@
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import { describeError } from '../../errors.ts';
 import type { Fetcher } from '../../outgoing/fetcher.ts';
 

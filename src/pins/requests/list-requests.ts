@@ -39,7 +39,7 @@ export interface RequestFilter {
 
 /**
  * What is fetched is as well pinned as its upload is, by the same rules as `pinStatus` (../pin-status.ts): whatever the
- * request once came to, one that was released, damaged or given up is not.
+ * request once came to, one that was lost, damaged or given up is not.
  */
 function statusBy(inCluster: boolean) {
   return sql<RequestStatus>`case
@@ -48,8 +48,7 @@ function statusBy(inCluster: boolean) {
     when u.state = 'incomplete' then 'queued'
     when u.state not in ('waiting', 'stowed') then 'failed'
     when ${inCluster} then 'queued'
-    when exists (select from parts where upload_id = u.id)
-      and not exists (select from damage where upload_id = u.id and cleared_at is null) then 'pinned'
+    when (select s.is_kept from upload_statuses s where s.id = u.id) then 'pinned'
     else 'failed' end`;
 }
 

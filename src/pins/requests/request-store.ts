@@ -1,9 +1,9 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
 import { endOwnershipWithin } from '../../aggregate/keep/remove-upload.ts';
 import type { OnComplete } from '../../aggregate/receive/receive.ts';
-import { addOwner, findOrMakeOwner, findUpload } from '../../aggregate/receive/upload-store.ts';
+import { addOwner, claimUpload, findOrMakeOwner, findUpload } from '../../aggregate/receive/upload-store.ts';
 import type { DB, PinRequests, PinRequestState } from '../../db/tables.ts';
-import type { Jobs } from '../../jobs.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 
 /** The SQL of requests to pin. */
 export interface NewRequest {
@@ -34,6 +34,8 @@ interface InsertDeps {
  */
 export async function insertRequest(trx: Kysely<DB>, { jobs, onOwned }: InsertDeps, given: NewRequest): Promise<void> {
   const { id, cid, root, origins, at } = given;
+  // Before its owner, as whoever sends it, and so that it is not removed while this relies on it.
+  await claimUpload(trx, root);
   const ownerId = await findOrMakeOwner(trx, given.owner);
   // Whoever makes another of this owner waits here.
   await trx.selectFrom('owners').select('id').where('id', '=', ownerId).forNoKeyUpdate().execute();
@@ -102,7 +104,7 @@ export async function removeRequest(
     .where('r.id', '=', id)
     .where('o.name', '=', owner)
     .where('r.state', '<>', 'removed')
-    .forUpdate()
+    .forUpdate('r')
     .executeTakeFirst();
   if (found === undefined) return false;
   await moveRequests(trx, [{ id, state: found.state }], { to: 'removed', at });
@@ -210,4 +212,14 @@ export async function listRootsToFetch(kysely: Kysely<DB>, limit: number): Promi
     .limit(limit)
     .execute();
   return rows.map(({ root }) => root);
+}
+
+/** Whether only these owners want the root just now, and others wait for another. */
+export async function isTurnOfOthers(trx: Kysely<DB>, root: string, owners: readonly string[]): Promise<boolean> {
+  if (owners.length === 0) return false;
+  const due = sql`pin_requests r join owners o on o.id = r.owner_id
+    where r.state in ('queued', 'pinning') and r.next_attempt_at <= now() and o.name <> all(${owners}::text[])`;
+  const { rows } = await sql`select where not exists (select from ${due} and r.root = ${root})
+    and exists (select from ${due} and r.state = 'queued')`.execute(trx);
+  return rows.length > 0;
 }

@@ -1,5 +1,5 @@
 import { describeError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../log/log.ts';
 import type { Fetcher } from '../../outgoing/fetcher.ts';
 import { findAddresses, isAllowed, type AddressRules } from '../../public-address.ts';
 import { gatewaySource, kuboSource, type BlockSource } from './block-source.ts';

@@ -87,3 +87,15 @@ test('callers that ask for one upload at once share its index', async () => {
   for (const open of opened) await open[Symbol.asyncDispose]();
   expect(pool.memoryBytes).toBe(one);
 });
+
+test('who leaves while a block is looked for lets go of what was searched', async () => {
+  await using given = await withUploads(2);
+  const one = await sizeOfOne(given);
+  const pool = new BlockPool({ ...given.sources, maxMemoryBytes: one });
+  await (await pool.open(await given.stored(0), signal))[Symbol.asyncDispose]();
+  const leaf = given.samples[0]?.blocks[5];
+  if (leaf === undefined) throw new Error('the sample has no leaf');
+  await expect(pool.openHolding(leaf.cid, AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone');
+  await using other = await pool.open(await given.stored(1), signal);
+  expect(other.blocks.memoryBytes).toBe(pool.memoryBytes);
+});

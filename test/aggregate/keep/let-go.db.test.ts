@@ -7,7 +7,7 @@ import { sweepOrphans, type Suspects } from '../../../src/aggregate/keep/sweep-o
 import { failStale } from '../../../src/aggregate/receive/fail-stale.ts';
 import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import { stow } from '../../../src/aggregate/place/stow.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openLocalStore } from '../../../src/storage/local-store.ts';
 import type { Database } from '../../../src/db/connect.ts';
 import { car, sampleUpload, type Block } from '../../support/car-builder.ts';

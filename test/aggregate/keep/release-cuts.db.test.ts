@@ -15,7 +15,7 @@ import { seal } from '../../../src/aggregate/seal/seal.ts';
 import { verifyUpload } from '../../../src/client/verify.ts';
 import type { Database } from '../../../src/db/connect.ts';
 import { proofToJson, type InclusionProof } from '../../../src/filecoin/inclusion-proof.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { createStatusReader } from '../../../src/deals/status/status-reader.ts';
 import { openLocalStore, type LocalStore } from '../../../src/storage/local-store.ts';
 import { car, pbNode, rawBlock, sections, type Block } from '../../support/car-builder.ts';
@@ -152,16 +152,20 @@ test('a cut upload that lost its bytes and a part of its deals is cut and placed
   const deps = { kysely: db.kysely, store, jobs, clock: release.clock, limits, log: silentLog };
   const send = (ordered: Block[]) =>
     receiveCar(deps, { body: Readable.from([car([root.cid], ordered)]), owner: 'somebody', signal: never });
+  const statuses = createStatusReader(db);
+  const isKept = async () => (await statuses.find(root.cid.toString()))?.pin.isKept;
   const stateOf = async () =>
     (await db.kysely.selectFrom('uploads').select('state').where('id', '=', id).executeTakeFirstOrThrow()).state;
   expect(await send(blocks)).toMatchObject({ complete: true });
   expect(await stateOf()).toBe('stowed');
   const [lost = 0n] = aggregates;
+  expect(await isKept()).toBe(true);
   await endDeals(db, lost);
+  expect(await isKept()).toBe(false);
   // In another order: its parts are others.
   expect(await send(blocks.toReversed())).toMatchObject({ complete: true });
   expect(await stateOf()).toBe('waiting');
-  const statuses = createStatusReader(db);
+  expect(await isKept()).toBe(true);
   const status = async () => (await statuses.find(root.cid.toString()))?.parts;
   expect(await status()).toBeUndefined();
   // Not before it is cut: no place is for a part of those that were given up.
@@ -190,6 +194,7 @@ test('a cut upload that lost its bytes and a part of its deals is cut and placed
   for (const { id: aggregate } of anew) await makeReleasable(db, aggregate);
   expect(await releaseAll(release, never)).toBe(anew.length);
   for (const aggregate of aggregates) await endDeals(db, aggregate);
+  expect(await isKept()).toBe(true);
   await send(blocks);
   expect(await stateOf()).toBe('stowed');
   await endDeals(db, anew.at(-1)?.id ?? 0n);

@@ -12,7 +12,7 @@ import { sealNow, stow } from '../../../src/aggregate/place/stow.ts';
 import { seal } from '../../../src/aggregate/seal/seal.ts';
 import type { Database } from '../../../src/db/connect.ts';
 import { proofToJson } from '../../../src/filecoin/inclusion-proof.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openLocalStore } from '../../../src/storage/local-store.ts';
 import type { ObjectStore, StagedObject } from '../../../src/storage/store.ts';
 import { testDatabase } from '../../support/database.ts';

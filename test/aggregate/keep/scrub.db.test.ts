@@ -7,7 +7,7 @@ import { sealNow, stow } from '../../../src/aggregate/place/stow.ts';
 import { seal } from '../../../src/aggregate/seal/seal.ts';
 import type { Database } from '../../../src/db/connect.ts';
 import { LadingError } from '../../../src/errors.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openLocalStore } from '../../../src/storage/local-store.ts';
 import type { ObjectStore } from '../../../src/storage/store.ts';
 import { testDatabase } from '../../support/database.ts';

@@ -9,7 +9,7 @@ import { stow } from '../../../src/aggregate/place/stow.ts';
 import { listWaiting } from '../../../src/aggregate/place/waiting-queue.ts';
 import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import type { Database } from '../../../src/db/connect.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openLocalStore } from '../../../src/storage/local-store.ts';
 import type { ObjectStore } from '../../../src/storage/store.ts';
 import { car, pbNode, rawBlock, sampleUpload, sections, type Block } from '../../support/car-builder.ts';

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { emptyRoomBytes } from '../../../src/aggregate/place/placement-rules.ts';
 import { stow } from '../../../src/aggregate/place/stow.ts';
 import type { Database } from '../../../src/db/connect.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { testDatabase } from '../../support/database.ts';
 import { brokenRows, insertBareUpload, never, rules, setClock, stowDeps } from '../aggregate-fixture.ts';
 

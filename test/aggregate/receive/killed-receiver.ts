@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import { GroupCommit } from '../../../src/aggregate/receive/commit-group.ts';
 import { receiveCar, type ReceiveDeps } from '../../../src/aggregate/receive/receive.ts';
 import { connect } from '../../../src/db/connect.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openLocalStore } from '../../../src/storage/local-store.ts';
 import type { ObjectStore, StagedObject } from '../../../src/storage/store.ts';
 import { inChunks } from '../../support/car-builder.ts';

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { receiveCar } from '../../../src/aggregate/receive/receive.ts';
 import { seal } from '../../../src/aggregate/seal/seal.ts';
 import { sealNow, stow } from '../../../src/aggregate/place/stow.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openLocalStore } from '../../../src/storage/local-store.ts';
 import { brokenBytes } from '../../checker/check-bytes.ts';
 import { asV0, car, cborNode, cidOf, DAG_CBOR, inChunks, pbNode, RAW, rawBlock } from '../../support/car-builder.ts';

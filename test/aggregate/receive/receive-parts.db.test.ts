@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { failStale } from '../../../src/aggregate/receive/fail-stale.ts';
 import { stow } from '../../../src/aggregate/place/stow.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { apiFixture, sealRules, type ApiFixture } from '../../support/api-fixture.ts';
 import { asV0, car, cborNode, pbNode, rawBlock, sampleUpload, section } from '../../support/car-builder.ts';
 import { filesBelow } from '../../support/temporary-folder.ts';

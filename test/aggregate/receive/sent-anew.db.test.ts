@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { releaseAll } from '../../../src/aggregate/keep/release/release.ts';
 import { sealNow, stow } from '../../../src/aggregate/place/stow.ts';
 import { seal } from '../../../src/aggregate/seal/seal.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { apiFixture, bearer, tokens, type ApiFixture } from '../../support/api-fixture.ts';
 import { car, sampleUpload } from '../../support/car-builder.ts';
 import { filesBelow } from '../../support/temporary-folder.ts';
@@ -80,6 +80,11 @@ async function broken({ database }: ApiFixture): Promise<string[]> {
   return (await brokenRows(database)).filter((line) => !/\bdeals?\b/.test(line));
 }
 
+/** Who is told `failed` may send it again, and then it is stored: so it is told where that helps, and not before. */
+async function pinOf(fixture: ApiFixture): Promise<string> {
+  return (await check(fixture)).pin.status;
+}
+
 async function stateOf({ kysely }: ApiFixture): Promise<string> {
   const query = kysely.selectFrom('uploads').select('state').where('root', '=', sample.root.toString());
   return (await query.executeTakeFirstOrThrow()).state;
@@ -92,7 +97,9 @@ describe.each([
   test('is complete as it is while one deal of it lives', async () => {
     await using fixture = await apiFixture({ groups });
     const { id } = await release(fixture);
+    expect(await pinOf(fixture)).toBe('pinned');
     await endDeals(fixture, id, 1);
+    expect(await pinOf(fixture)).toBe('pinned');
     const before = await filesBelow(fixture.folder);
     expect((await send(fixture, sample.car)).value.deals).toHaveLength(REPLICAS);
     expect(await stateOf(fixture)).toBe('stowed');
@@ -103,6 +110,7 @@ describe.each([
     await using fixture = await apiFixture({ groups });
     const { id, seals } = await release(fixture);
     await endDeals(fixture, id);
+    expect(await pinOf(fixture)).toBe('failed');
     const answer = await send(fixture, sample.car);
     expect(answer).toMatchObject({
       status: 200,
@@ -111,6 +119,7 @@ describe.each([
     expect(answer.value.deals.map(({ status }: { status: string }) => status)).toEqual(
       Array.from({ length: REPLICAS }, () => 'terminated'),
     );
+    expect([answer.value.pin.status, await pinOf(fixture)]).toEqual(['pinned', 'pinned']);
     expect(await stateOf(fixture)).toBe('waiting');
     const again = await sealAll(fixture, seals);
     expect(again).not.toBe(id);

@@ -78,6 +78,13 @@ test('a raw block, with what its client needs to know', async () => {
   const byAccept = await get(fixture, `/ipfs/${root.cid}`, { accept: 'application/vnd.ipld.raw' });
   expect(byAccept.rawPayload.equals(root.bytes)).toBe(true);
   expect(byAccept.headers['content-location']).toBe(`/ipfs/${root.cid}?format=raw`);
+  // A cache that goes by it must not take one block for all of the DAG.
+  const part = await get(fixture, `/ipfs/${root.cid}?dag-scope=block&car-dups=y`, {
+    accept: 'application/vnd.ipld.car',
+  });
+  expect(part.headers['content-location']).toBe(`/ipfs/${root.cid}?dag-scope=block&car-dups=y&format=car`);
+  const again = await get(fixture, `/ipfs/${root.cid}`, { accept: 'application/vnd.ipld.car; dups=y' });
+  expect(again.headers['content-location']).toBe(`/ipfs/${root.cid}?format=car&car-dups=y`);
   const head = await get(fixture, `/ipfs/${root.cid}?format=raw`, {}, 'HEAD');
   expect([head.statusCode, head.body, head.headers['content-length']]).toEqual([200, '', String(root.bytes.length)]);
 });

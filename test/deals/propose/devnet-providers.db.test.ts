@@ -10,7 +10,7 @@ import type { LedgerPort } from '../../../src/devnet/ledger/ledger-port.ts';
 import type { PersonaName, PersonaPatch } from '../../../src/devnet/provider/provider-persona.ts';
 import { startProviders, type Providers } from '../../../src/devnet/provider/providers.ts';
 import { idAddress, parseAddress } from '../../../src/filecoin/address.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { testDatabase } from '../../support/database.ts';
 import { clientAddress, newUuid, scriptedChain, settableClock, testWallet } from '../scripted-world.ts';
 import { createJobLog, insertSealedAggregate } from '../sealed-aggregate.ts';

@@ -6,7 +6,7 @@ import { findPolicy, insertPolicy } from '../../../src/deals/propose/policy-stor
 import { listChoices } from '../../../src/deals/propose/choice-store.ts';
 import { proposeAggregate, type ProposeDeps } from '../../../src/deals/propose/propose.ts';
 import type { Ask, AskAnswer } from '../../../src/deals/transport/transport.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { testDatabase } from '../../support/database.ts';
 import { freeAsk, newUuid, scriptedChain, scriptedTransport, settableClock, testWallet } from '../scripted-world.ts';
 import { createJobLog, insertSealedAggregate } from '../sealed-aggregate.ts';

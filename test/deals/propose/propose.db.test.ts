@@ -11,7 +11,7 @@ import { listAggregatesShortOfDeals, sumReserved } from '../../../src/deals/prop
 import { formatAddress, parseAddress } from '../../../src/filecoin/address.ts';
 import { decodeSignedProposal, proposalCid } from '../../../src/filecoin/proposal.ts';
 import { verifySignature } from '../../../src/filecoin/signature.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { testDatabase } from '../../support/database.ts';
 import {
   clientAddress,

@@ -15,7 +15,7 @@ import { pieceLimits } from '../../../src/deals/restore/read-piece.ts';
 import { letRestoredGo } from '../../../src/deals/restore/restore-store.ts';
 import { restoreBytes, type RestoreDeps } from '../../../src/deals/restore/restore.ts';
 import type { TransportsAnswer } from '../../../src/deals/transport/transport.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openLocalStore } from '../../../src/storage/local-store.ts';
 import { testDatabase } from '../../support/database.ts';
 import { seedDeal } from '../../support/seed-rows.ts';

@@ -4,7 +4,7 @@ import { noteSaid } from '../../../src/deals/send/status-store.ts';
 import { beginRange, findDelivery, noteServed, SERVED_RANGE_BYTES } from '../../../src/deals/send/transfer-store.ts';
 import { sumReserved } from '../../../src/deals/propose/proposal-store.ts';
 import { findFetchablePiece } from '../../../src/deals/status/deal-list.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { settleSightings } from '../../../src/deals/watch/settle-sight.ts';
 import { openWatch } from '../../support/watch-fixture.ts';
 import { settableClock } from '../scripted-world.ts';

@@ -6,7 +6,7 @@ import { proposeAggregate } from '../../../src/deals/propose/propose.ts';
 import { addProvider } from '../../../src/deals/providers/providers.ts';
 import { createSendHandler } from '../../../src/deals/send/send.ts';
 import type { ProposeAnswer } from '../../../src/deals/transport/transport.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { testDatabase } from '../../support/database.ts';
 import { newUuid, scriptedChain, scriptedTransport, settableClock, testWallet } from '../scripted-world.ts';
 import { createJobLog, insertSealedAggregate } from '../sealed-aggregate.ts';

@@ -9,7 +9,7 @@ import { moveDeal } from '../../../src/deals/move-deal.ts';
 import { createSendHandler, sendDeal, type SendDeps } from '../../../src/deals/send/send.ts';
 import { listDealsToSend } from '../../../src/deals/send/send-store.ts';
 import { decodeDealParams, parseHttpTransferParams } from '../../../src/filecoin/mk12-propose.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { testDatabase } from '../../support/database.ts';
 import { newUuid, scriptedChain, scriptedTransport, settableClock, testWallet } from '../scripted-world.ts';
 import { createJobLog, insertSealedAggregate } from '../sealed-aggregate.ts';

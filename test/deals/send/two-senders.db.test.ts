@@ -7,7 +7,7 @@ import { createPieceTokens } from '../../../src/deals/send/piece-token.ts';
 import { sendDeal, type SendDeps } from '../../../src/deals/send/send.ts';
 import type { ProposeAnswer, StatusAnswer } from '../../../src/deals/transport/transport.ts';
 import { decodeDealParams } from '../../../src/filecoin/mk12-propose.ts';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { openWatch } from '../../support/watch-fixture.ts';
 import { scriptedChain, settableClock, testWallet } from '../scripted-world.ts';
 

@@ -147,3 +147,36 @@ test('a witness that cannot answer says nothing, and the one node is believed', 
   expect((await world.deal(world.id)).state).toBe('slashed');
   expect(world.degraded()).toBeUndefined();
 });
+
+/** A deal that the first node hides; its events are passed by the cursor while no other node tells of any. */
+async function withHiddenPublish(count: 2 | 3) {
+  const world = await openNodes(count);
+  const [first, ...others] = world.chains;
+  const deal = await world.seed({ startEpoch: 150 });
+  await world.watch();
+  for (const chain of others) {
+    Object.assign(chain.publish(deal.onChain), { provedAt: chain.head + 1, sectorNumber: 5 });
+    chain.eventsFail = true;
+  }
+  await world.grow(20);
+  expect((await world.deal(deal.id)).state, 'the one node that answers hides it').toBe('accepted');
+  for (const chain of others) chain.eventsFail = false;
+  await world.grow(20);
+  expect(first?.deals, 'and the cursor went by').toEqual([]);
+  for (const chain of world.chains) chain.finalized = 180;
+  await world.grow(60);
+  return { ...world, id: deal.id, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose]() };
+}
+
+test('a deal whose publish one node hid while it was alone is not given up: the others are asked before', async () => {
+  await using world = await withHiddenPublish(3);
+  expect(await world.story(world.id)).toEqual(['accepted', 'published:found_on_chain', 'active:sector_active']);
+  expect(world.degraded()).toBeUndefined();
+  expect(await world.differences()).toMatchObject([{ deal_id: world.id, kind: 'nodes_disagree' }]);
+});
+
+test('where two nodes differ about its publish, a deal is not given up while they do', async () => {
+  await using world = await withHiddenPublish(2);
+  expect((await world.deal(world.id)).state).toBe('accepted');
+  expect(world.degraded()).toBe('the nodes disagree about a deal');
+});

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { watchNext } from '../../../src/deals/watch/watch.ts';
+import { sendError } from '../../support/rpc-server.ts';
 import { ScriptedChain } from '../../support/scripted-chain.ts';
 import { activeDeal, watchFixture } from '../../support/watch-fixture.ts';
 
@@ -119,6 +120,25 @@ test('never published is abandoned once its start is final, and not while events
   expect(await watched.deal(deal.id)).toMatchObject({ state: 'abandoned', reason_code: 'not_published' });
   expect(watched.jobs.sent).toHaveLength(1);
   expect(watched.deps.view.status.degraded).toBeUndefined();
+});
+
+test('a gateway that refuses old heights keeps no proposal from its end, and is asked about them once', async () => {
+  await using watched = await watchFixture(new ScriptedChain());
+  const { chain } = watched;
+  const deal = await watched.seed({ startEpoch: 150 });
+  await watched.watch();
+  let refused = 0;
+  chain.fault = ({ method, params }, response) => {
+    if (method !== 'Filecoin.GetActorEventsRaw' || (params[0] as { fromHeight: number }).fromHeight > 0) return false;
+    refused += 1;
+    sendError(response, 1, 'bad tipset height: lookbacks of more than 24h0m0s are disallowed');
+    return true;
+  };
+  chain.finalized = 180;
+  await watched.grow(100);
+  expect(await watched.deal(deal.id)).toMatchObject({ state: 'abandoned', reason_code: 'not_published' });
+  expect(watched.deps.view.status.degraded).toBeUndefined();
+  expect(refused).toBe(1);
 });
 
 test.each(['rejected', 'failed', 'abandoned', 'signed'] as const)('the chain wins over %s', async (state) => {

@@ -168,6 +168,18 @@ describe('lies', () => {
     await faults(null);
     expect((await read()).json.result).toMatchObject({ State: { SectorStartEpoch: -1 } });
   });
+
+  it('events that are not told', async () => {
+    await publish();
+    const { Height } = await head();
+    const read = () => result('GetActorEventsRaw', [{ fromHeight: Math.max(0, Height - 2_000), toHeight: Height }]);
+    const told = await read();
+    expect(told).not.toBeNull();
+    await faults({ hideEvents: 1 });
+    expect(await read(), 'as where nothing happened').toBeNull();
+    await faults(null);
+    expect(await read()).toEqual(told);
+  });
 });
 
 describe('two nodes of one chain', () => {

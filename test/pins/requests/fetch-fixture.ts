@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import { expect } from 'vitest';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/log/log.ts';
 import { createFetcher } from '../../../src/outgoing/fetcher.ts';
 import { createFetchHandler, type FetchHandlerDeps } from '../../../src/pins/requests/fetch-handler.ts';
 import { createSources } from '../../../src/pins/requests/sources.ts';
@@ -16,6 +16,8 @@ interface Setting {
   maxUploadBytes?: bigint;
   allowPrivate?: boolean;
   networks?: string[];
+  configuredNames?: string[];
+  turnMs?: number;
 }
 
 /** The API over a real database and store, and the handler of its job as a service has it. */
@@ -33,7 +35,9 @@ export async function setUp(setting: Setting = {}, options: Parameters<typeof ap
     random: () => 0.5,
     receive: fixture.deps.receiveCar,
     maxUploadBytes: setting.maxUploadBytes ?? 20n * 1024n * 1024n,
+    configuredNames: setting.configuredNames ?? ['service', 'other'],
     giveUpMs,
+    ...(setting.turnMs !== undefined && { turnMs: setting.turnMs }),
     sourcesOf: sources.of,
     ...(limits && { limits }),
   });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { BadInput, LadingError } from '../../../src/errors.ts';
-import { decideRequest, waitAfter } from '../../../src/pins/requests/fetch-handler.ts';
+import { decideRequest, originsInTurn, waitAfter } from '../../../src/pins/requests/fetch-handler.ts';
 
 test('waits double up to an hour, a fifth more or less', () => {
   const seconds = (attempts: number, draw: number) => waitAfter(attempts, () => draw) / 1_000;
@@ -21,4 +21,14 @@ test.each([
   [{ error: new Error('a fault of ours') }, 0, { to: 'queued', detail: 'a fault of ours' }],
 ])('%j after %i ms without a block', (fetched, idleMs, outcome) => {
   expect(decideRequest(fetched, { idleMs, giveUpMs: 1_000 })).toEqual(outcome);
+});
+
+test('nobody who names many origins keeps those of another from being asked', () => {
+  const many = Array.from({ length: 30 }, (_, at) => ({ owner: 'many', origins: [`m${at}`, 'same'] }));
+  const found = originsInTurn([...many, { owner: 'few', origins: ['f0', 'same', 'f1'] }]);
+  expect(found.slice(0, 5)).toEqual(['m0', 'f0', 'same', 'm1', 'f1']);
+  expect(new Set(found).size).toBe(found.length);
+  const most = Array.from({ length: 1_000 }, (_, at) => ({ owner: 'most', origins: [`m${at}`] }));
+  expect(originsInTurn(most)).toHaveLength(100);
+  expect(originsInTurn([])).toEqual([]);
 });

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { bearer, tokens } from '../../support/api-fixture.ts';
+import { CID } from 'multiformats/cid';
+import { bearer, tokens, type ApiFixture } from '../../support/api-fixture.ts';
 import { car, header, pbNode, rawBlock, section } from '../../support/car-builder.ts';
 import { startOrigin, type Fault } from './block-origin.ts';
 import { makeDue, pin, setUp, show, storedBlocks, tree } from './fetch-fixture.ts';
@@ -234,4 +235,110 @@ describe('shapes', () => {
     expect((await show(setting.fixture, id)).status).toBe('pinned');
     expect(await storedBlocks(setting.fixture, top.cid.toString())).toBe(3_001);
   });
+});
+
+test('whose token was revoked has nothing fetched, and others have', async () => {
+  const { root, blocks } = tree(3);
+  await using origin = await startOrigin(blocks);
+  await using setting = await setUp({ configuredNames: ['other'] });
+  const { fixture, run } = setting;
+  const gone = await pin(fixture, root, [origin.url]);
+  await run(root);
+  expect(await show(fixture, gone)).toMatchObject({ status: 'failed', details: expect.stringContaining('revoked') });
+  expect(origin.asked).toEqual([]);
+  const id = await pin(fixture, root, [origin.url], tokens.upload2);
+  await run(root);
+  expect((await show(fixture, id, tokens.upload2)).status).toBe('pinned');
+});
+
+describe('what was sent too stays until DELETE /{cid}, whatever becomes of its pins', () => {
+  const send = (fixture: ApiFixture, payload: Buffer) =>
+    fixture.server.inject({
+      method: 'POST',
+      url: '/upload',
+      headers: { ...bearer(tokens.upload), 'content-type': 'application/vnd.ipld.car' },
+      payload,
+    });
+  const unpin = (fixture: ApiFixture, id: string) =>
+    fixture.server.inject({ method: 'DELETE', url: `/pins/${id}`, headers: bearer(tokens.upload) });
+  const isOwn = async (fixture: ApiFixture, root: string) =>
+    (await fixture.server.inject({ url: `/${root}`, headers: bearer(tokens.upload) })).statusCode === 200;
+
+  test.each([
+    ['while it is fetched', true],
+    ['after it was fetched', false],
+  ])('%s', async (_when, isEarly) => {
+    const { root, blocks } = tree(3);
+    const whole = car([CID.parse(root)], blocks);
+    await using origin = await startOrigin(blocks);
+    await using setting = await setUp();
+    const { fixture, run } = setting;
+    const id = await pin(fixture, root, [origin.url]);
+    if (isEarly) await send(fixture, whole);
+    await run(root);
+    if (!isEarly) await send(fixture, whole);
+    expect((await show(fixture, id)).status).toBe('pinned');
+    expect((await unpin(fixture, id)).statusCode).toBe(202);
+    expect(await isOwn(fixture, root)).toBe(true);
+  });
+
+  test('what was only pinned goes with its last pin, and pins after it was deleted give it again', async () => {
+    const { root, blocks } = tree(3);
+    await using origin = await startOrigin(blocks);
+    await using setting = await setUp();
+    const { fixture, run } = setting;
+    await send(fixture, car([CID.parse(root)], blocks));
+    await fixture.server.inject({ method: 'DELETE', url: `/${root}`, headers: bearer(tokens.upload) });
+    const id = await pin(fixture, root, [origin.url]);
+    await run(root);
+    expect(await isOwn(fixture, root)).toBe(true);
+    await unpin(fixture, id);
+    expect(await isOwn(fixture, root)).toBe(false);
+  });
+});
+
+test('who takes longer than a turn keeps what came, and goes on behind all who wait', async () => {
+  const { root, blocks } = tree(40);
+  let isSlow = true;
+  // All but the last block, and then nothing more, for ever.
+  await using origin = await startOrigin(blocks, ({ format, response }) => {
+    if (!isSlow || format !== 'car') return false;
+    response.write(header({ roots: [blocks[0]?.cid], version: 1 }));
+    for (const block of blocks.slice(0, -1)) response.write(section(block));
+    return true;
+  });
+  await using setting = await setUp({ turnMs: 1_000 });
+  const { fixture, run } = setting;
+  const id = await pin(fixture, root, [origin.url]);
+  await run(root);
+  expect(await show(fixture, id)).toMatchObject({ status: 'queued', details: expect.stringContaining('after others') });
+  expect(fixture.jobs.sent.filter(({ queue }) => queue === 'fetch')).toHaveLength(2);
+  isSlow = false;
+  // Due at once.
+  await run(root);
+  expect((await show(fixture, id)).status).toBe('pinned');
+  expect(origin.asked).toEqual([`car ${root}`, `raw ${blocks.at(-1)?.cid}`]);
+});
+
+test('an owner of many pins that come slowly leaves a place to others', async () => {
+  const [first = '', ...more] = Array.from({ length: 4 }, () => rawBlock(randomBytes(10)).cid.toString());
+  const others = rawBlock(randomBytes(10));
+  // Whoever asks for what is not there waits for ever.
+  await using origin = await startOrigin([others], ({ cid }) => !cid.equals(others.cid));
+  await using setting = await setUp({ gatewayUrls: [origin.url] });
+  const { fixture, run, stopping } = setting;
+  const ids = await Promise.all([first, ...more].map((cid) => pin(fixture, cid, [])));
+  const running = more.map((cid) => run(cid));
+  await expect.poll(() => origin.asked.length).toBe(3);
+  const id = await pin(fixture, others.cid.toString(), [], tokens.upload2);
+  await run(first);
+  expect((await show(fixture, ids[0] ?? '')).status).toBe('queued');
+  expect(fixture.jobs.sent.at(-1)).toMatchObject({ queue: 'fetch', data: { root: first } });
+  await run(others.cid.toString());
+  expect((await show(fixture, id, tokens.upload2)).status).toBe('pinned');
+  // Nobody else waits: it takes the last place too.
+  running.push(run(first));
+  await expect.poll(() => origin.asked.length).toBe(5);
+  stopping.abort();
+  await Promise.all(running);
 });

@@ -3,7 +3,7 @@ import type { Clock } from '../../../clock.ts';
 import type { DB } from '../../../db/tables.ts';
 import { whileAlone } from '../../../db/while-alone.ts';
 import { describeError } from '../../../errors.ts';
-import type { Log } from '../../../log.ts';
+import type { Log } from '../../../log/log.ts';
 import type { ObjectStore } from '../../../storage/store.ts';
 import { findSealed } from '../../aggregate-rows.ts';
 import { listReleasable, releaseBytes } from './release-store.ts';

@@ -1,3 +1,5 @@
+import { noteServiceTime } from './clock.ts';
+
 /** What the service answers when it refuses (RFC 9457), or what we say when it cannot be reached. */
 export class ApiProblem extends Error {
   override readonly name = 'ApiProblem';
@@ -51,8 +53,11 @@ export async function callApi<T>(
 }
 
 async function reach(url: string, init: RequestInit): Promise<Response> {
+  const askedMs = Date.now();
   try {
-    return await fetch(url, { ...init, credentials: 'same-origin' });
+    const response = await fetch(url, { ...init, credentials: 'same-origin' });
+    noteServiceTime(response.headers.get('date'), askedMs, Date.now());
+    return response;
   } catch (cause) {
     if (init.signal?.aborted) throw cause;
     throw new ApiProblem({

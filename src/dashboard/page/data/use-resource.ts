@@ -17,8 +17,12 @@ interface Options {
   topics?: readonly Topic[];
 }
 
-/** A service that is away is asked again this often; what it refused, only when asked to. */
+/** A service that is away, or asked too often, is asked again after this; what it refused, only when asked to. */
 const RETRY_MS = 5_000;
+
+function passesByItself({ status }: ApiProblem): boolean {
+  return status === 0 || status === 429 || status >= 500;
+}
 
 /**
  * Reads a path of the API, and again whenever a topic changes: never two at once, and at most one more when changes come
@@ -60,7 +64,7 @@ export function useResource<T>(path: string | undefined, { query, topics = [] }:
   const current = state.url === url ? state : { url };
   const { problem } = current;
   useEffect(() => {
-    if (problem === undefined || (problem.status !== 0 && problem.status < 500)) return undefined;
+    if (problem === undefined || !passesByItself(problem)) return undefined;
     const timer = setTimeout(reload, RETRY_MS);
     return () => clearTimeout(timer);
   }, [problem, reload]);

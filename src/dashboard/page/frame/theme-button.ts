@@ -17,6 +17,14 @@ function kept(): Theme {
   return THEMES.find((theme) => theme === text) ?? 'auto';
 }
 
+function keep(theme: Theme): void {
+  try {
+    localStorage.setItem(KEY, theme);
+  } catch {
+    // A browser that keeps nothing has it until the page is left.
+  }
+}
+
 /** Charts are pictures: they are drawn anew. */
 function tellCharts(): void {
   dispatchEvent(new Event('theme'));
@@ -33,7 +41,7 @@ export function ThemeButton(): VNode {
   const turn = (): void => {
     const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? 'auto';
     document.documentElement.dataset['theme'] = next;
-    localStorage.setItem(KEY, next);
+    keep(next);
     setTheme(next);
     tellCharts();
   };

@@ -36,7 +36,8 @@ export function DeadLetters(): VNode {
     {
       header: 'Receiver',
       grows: true,
-      cell: ({ url, owner }) => html`<span>${url} <span class="soft">of ${owner}</span></span>`,
+      cell: ({ url, owner }) =>
+        html`<span class="error-text" title=${url}>${url} <span class="soft">of ${owner}</span></span>`,
     },
     { header: 'Changes', align: 'end', cell: ({ changes }) => part(Count, { value: changes }) },
     { header: 'Tries', align: 'end', minor: true, cell: ({ attempts }) => part(Count, { value: attempts }) },

@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { callApi } from '../data/call-api.ts';
 import { useList, type ListAnswer } from '../data/use-list.ts';
 import { useResource } from '../data/use-resource.ts';
-import { StateChip } from '../parts/chip.ts';
+import { Chip, StateChip } from '../parts/chip.ts';
 import { ActionButton } from '../parts/dialog.ts';
 import { Count, Nothing, Time } from '../parts/figures.ts';
 import { Page, Panel } from '../parts/page.ts';
@@ -125,7 +125,7 @@ function Troubled({ done }: { done: () => void }): VNode {
     { header: 'For', cell: ({ data }) => subjectOf(data) },
     {
       header: 'State',
-      cell: ({ state }) => part(StateChip, { state: state === 'failed' ? 'dead' : state, title: state }),
+      cell: ({ state }) => (state === 'failed' ? part(Chip, { tone: 'bad' }, 'given up') : part(StateChip, { state })),
     },
     { header: 'Tries', align: 'end', cell: ({ tries }) => part(Count, { value: tries }) },
     {
@@ -168,9 +168,9 @@ function RedriveJob({ job, done }: { job: TroubledJob; done: () => void }): VNod
 /** A job carries ids: they lead to the pages of what it is for. */
 function subjectOf(data: Record<string, unknown>): VNode {
   const { aggregateId, dealId } = data;
-  if (typeof dealId === 'string') return html`<a href="/dashboard/deals/${dealId}">a deal</a>`;
+  if (typeof dealId === 'string') return html`<a class="one-line" href="/dashboard/deals/${dealId}">a deal</a>`;
   if (typeof aggregateId === 'string')
-    return html`<a href="/dashboard/aggregates/${aggregateId}">aggregate ${aggregateId}</a>`;
+    return html`<a class="one-line" href="/dashboard/aggregates/${aggregateId}">aggregate ${aggregateId}</a>`;
   const [first] = Object.entries(data);
   return first === undefined ? part(Nothing, {}) : html`<code>${first[0]} ${String(first[1])}</code>`;
 }

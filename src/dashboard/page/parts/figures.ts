@@ -1,6 +1,7 @@
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { serviceNow } from '../data/clock.ts';
 import { formatBytes, formatCount, formatDuration, formatExact, formatFil, formatRelative } from '../format.ts';
 import { part } from './part.ts';
 
@@ -10,9 +11,9 @@ const TICK_MS = 5_000;
 setInterval(() => ticks.dispatchEvent(new Event('tick')), TICK_MS);
 
 export function useNow(): Date {
-  const [now, setNow] = useState(() => new Date());
+  const [now, setNow] = useState(serviceNow);
   useEffect(() => {
-    const look = (): void => setNow(new Date());
+    const look = (): void => setNow(serviceNow());
     ticks.addEventListener('tick', look);
     return () => ticks.removeEventListener('tick', look);
   }, []);

@@ -26,7 +26,7 @@ export function PolicyHistory(): VNode {
     { header: 'In force', cell: ({ at }) => part(Time, { at }) },
     { header: 'By', cell: ({ by }) => by },
     { header: 'Changes', grows: true, cell: (version) => changesOf(version, list.items) },
-    { header: 'Reason', cell: ({ reason }) => reason ?? part(Nothing, { why: 'no reason given' }) },
+    { header: 'Reason', grows: true, cell: ({ reason }) => reason ?? part(Nothing, { why: 'no reason given' }) },
   ];
   return part(
     Panel,

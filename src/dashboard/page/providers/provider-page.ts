@@ -18,6 +18,7 @@ import { Empty, WithData } from '../parts/states.ts';
 import { ListTable, type Column } from '../parts/table.ts';
 import { Timeline, type Happening } from '../parts/timeline.ts';
 import type { PageProps } from '../routes.ts';
+import { EditLabels } from './edit-labels.ts';
 import { StandingChip } from './providers-page.ts';
 import { OutcomesPanel, ScorePanel, type Outcome } from './score.ts';
 
@@ -44,7 +45,9 @@ export function ProviderPage({ params }: PageProps): VNode {
     {
       title: `Provider ${id}`,
       up: { href: '/dashboard/providers', text: 'Providers' },
-      ...(data !== undefined && { actions: part(Actions, { provider: data, reload }) }),
+      ...(data !== undefined && {
+        actions: html`${part(EditLabels, { provider: data, done: reload })}${part(Actions, { provider: data, reload })}`,
+      }),
     },
     part(WithData<ShownProvider>, { resource: provider, children: (found) => part(Body, { provider: found }) }),
   );

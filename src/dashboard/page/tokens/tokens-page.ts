@@ -86,8 +86,8 @@ const SHADOWED = 'a token of the configuration has this name, so this one opens 
 function madeBy({ source, created, createdBy, revoked, revokedBy }: Token): VNode {
   if (source === 'configuration') return html`<span class="soft">configuration</span>`;
   if (revoked !== null)
-    return html`<span>revoked ${part(Time, { at: revoked })} <span class="soft">by ${revokedBy}</span></span>`;
-  return html`<span>${part(Time, { at: created })} <span class="soft">by ${createdBy}</span></span>`;
+    return html`<span class="one-line">revoked ${part(Time, { at: revoked })} <span class="soft">by ${revokedBy}</span></span>`;
+  return html`<span class="one-line">${part(Time, { at: created })} <span class="soft">by ${createdBy}</span></span>`;
 }
 
 function revokeButton({ id, name, state }: Token, done: () => void): VNode | string {

@@ -15,7 +15,7 @@ import { Empty, WithData } from '../parts/states.ts';
 import { Table, type Column } from '../parts/table.ts';
 import type { PageProps } from '../routes.ts';
 import { ProofLinks } from './proof-links.ts';
-import { isSealed } from './waiting.ts';
+import { isSealed, whyNotPinned } from './waiting.ts';
 import { WhereItIs } from './where-it-is.ts';
 
 interface PlacementAnswer {
@@ -85,7 +85,11 @@ function Body({ upload, path }: { upload: UploadAnswer; path: string }): VNode {
   return html`${part(
     Stats,
     {},
-    part(Stat, { label: 'Pin Status', value: part(PinChip, { status: pin.status }), hint: `upload is ${state}` }),
+    part(Stat, {
+      label: 'Pin Status',
+      value: part(PinChip, { status: pin.status }),
+      hint: whyNotPinned(upload) ?? `upload is ${state}`,
+    }),
     part(Stat, {
       label: 'Active deals',
       value: String(active),

@@ -17,7 +17,7 @@ import { ListTable, type Column } from '../parts/table.ts';
 import type { PageProps } from '../routes.ts';
 import { FindUpload } from './find-upload.ts';
 import { UploadBox } from './upload-box.ts';
-import { storageWord, whyItWaits } from './waiting.ts';
+import { storageWord, whyItWaits, whyNotPinned } from './waiting.ts';
 
 const STATES = [
   ['', 'All'],
@@ -38,7 +38,7 @@ const columns: readonly Column<UploadAnswer>[] = [
     align: 'end',
     cell: ({ pin, state }) => part(Bytes, { value: state === 'incomplete' ? null : pin.size }),
   },
-  { header: 'Pin Status', cell: ({ pin }) => part(PinChip, { status: pin.status }) },
+  { header: 'Pin Status', cell: (upload) => part(PinLink, { upload }) },
   { header: 'Storage Providers', grows: true, cell: (upload) => part(StorageProviders, { upload }) },
   {
     header: 'Owner',
@@ -47,6 +47,14 @@ const columns: readonly Column<UploadAnswer>[] = [
   },
   { header: 'Received', align: 'end', cell: ({ pin }) => part(Time, { at: pin.created }) },
 ];
+
+/** Leads to the page that says why, where it is not pinned. */
+function PinLink({ upload }: { upload: UploadAnswer }): VNode {
+  const { cid, pin } = upload;
+  const why = whyNotPinned(upload);
+  const chip = part(PinChip, { status: pin.status, ...(why !== undefined && { title: why }) });
+  return why === undefined ? chip : html`<a class="chip-link" href=${`/dashboard/uploads/${cid}`}>${chip}</a>`;
+}
 
 /** As the file listing of nft.storage: Queuing until deals are proposed, then each provider, linked once it is on chain. */
 function StorageProviders({ upload }: { upload: UploadAnswer }): VNode {

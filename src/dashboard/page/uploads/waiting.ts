@@ -81,6 +81,20 @@ export function storageWord({ state, queueing, deals }: Pick<UploadAnswer, 'queu
   return deals.length === 0 ? 'queued' : 'pending';
 }
 
+/** Why it is not pinned yet, or not any more; undefined: it is. */
+export function whyNotPinned({
+  pin,
+  state,
+  queueing,
+}: Pick<UploadAnswer, 'pin' | 'queueing' | 'state'>): string | undefined {
+  if (pin.status === 'pinned') return undefined;
+  if (state === 'removed') return 'its owners took it back';
+  if (state === 'failed') return queueing?.failure ?? 'it never became whole';
+  if (state === 'incomplete') return 'blocks of it are missing';
+  if (pin.status === 'failed') return 'bytes of it are lost or damaged, or the IPFS Cluster cannot pin it';
+  return 'the IPFS Cluster has not pinned it yet';
+}
+
 /** Its piece has a CID, so that it can be proven to lie there. */
 export function isSealed(upload: Pick<UploadAnswer, 'queueing' | 'deals' | 'state'>): boolean {
   return stepsOf(upload)[SEALED_STEPS - 1]?.state === 'done';
