@@ -140,7 +140,7 @@ function sessionAnswer(caller: Extract<Caller, { kind: 'token' }>, { networkName
 
 function loginRoute(server: Server, deps: DashboardDeps, door: Door): void {
   server.post(
-    '/dashboard/login',
+    '/dashboard/session',
     {
       config: { ...open, errors: ['UNAUTHORIZED', 'FORBIDDEN'] },
       schema: {
@@ -188,8 +188,8 @@ function sessionRoutes(server: Server, deps: DashboardDeps): void {
       return caller?.kind === 'token' ? sessionAnswer(caller, deps) : reply.code(204).send(null);
     },
   );
-  server.post(
-    '/dashboard/logout',
+  server.delete(
+    '/dashboard/session',
     {
       config: { ...open, errors: ['FORBIDDEN'] },
       schema: {

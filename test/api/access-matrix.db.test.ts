@@ -101,8 +101,8 @@ const expected: Record<string, Who> = {
   'GET /dashboard': 'all',
   'GET /dashboard/*': 'all',
   'GET /dashboard/assets/:build/*': 'all',
-  'POST /dashboard/login': 'all',
-  'POST /dashboard/logout': 'all',
+  'POST /dashboard/session': 'all',
+  'DELETE /dashboard/session': 'all',
   'GET /dashboard/session': 'all',
   'GET /dashboard/live': 'upload ops read',
   'GET /livez': 'all',
@@ -174,6 +174,8 @@ async function statusOf(url: string, route: string, { authorization }: CallerRow
     headers: {
       ...(authorization !== undefined && { authorization }),
       ...(withBody && { 'content-type': 'application/json' }),
+      // As the page of the dashboard calls: from elsewhere sessions neither begin nor end.
+      'sec-fetch-site': 'same-origin',
     },
     ...(withBody && { body: '{"nobody":"knows"}' }),
   });

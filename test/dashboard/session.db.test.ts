@@ -8,7 +8,7 @@ const SECRET = 'the secret of all processes of this service';
 const OWN = { 'sec-fetch-site': 'same-origin' };
 
 async function logIn({ server }: Pick<ApiFixture, 'server'>, token: string, headers: Record<string, string> = OWN) {
-  const response = await server.inject({ method: 'POST', url: '/dashboard/login', headers, payload: { token } });
+  const response = await server.inject({ method: 'POST', url: '/dashboard/session', headers, payload: { token } });
   const set = String(response.headers['set-cookie'] ?? '');
   return { response, set, cookie: set.split(';')[0] ?? '' };
 }
@@ -172,7 +172,7 @@ test('the pages of others log nobody in or out', async () => {
   const foreign = { 'sec-fetch-site': 'cross-site' };
   const { response, set } = await logIn(fixture, tokens.ops, foreign);
   expect([response.statusCode, set]).toEqual([403, '']);
-  const out = await fixture.server.inject({ method: 'POST', url: '/dashboard/logout', headers: foreign });
+  const out = await fixture.server.inject({ method: 'DELETE', url: '/dashboard/session', headers: foreign });
   expect([out.statusCode, out.headers['set-cookie']]).toEqual([403, undefined]);
 });
 
@@ -183,7 +183,7 @@ test('where the browser came by https the cookie goes nowhere else', async () =>
   expect(set).toMatch(/^__Host-lading=[^;]+; Max-Age=\d+; Path=\/; HttpOnly; SameSite=Strict; Secure$/);
   const session = await fixture.server.inject({ url: '/dashboard/session', headers: { cookie, ...OWN } });
   expect(session.json().name).toBe('operator');
-  const out = await fixture.server.inject({ method: 'POST', url: '/dashboard/logout', headers });
+  const out = await fixture.server.inject({ method: 'DELETE', url: '/dashboard/session', headers });
   const ended = [out.headers['set-cookie']].flat().map((one) => String(one).split(';').slice(0, 2).join(';'));
   expect(ended).toEqual(['__Host-lading=; Max-Age=0', 'lading_session=; Max-Age=0']);
 });

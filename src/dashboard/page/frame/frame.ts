@@ -79,7 +79,7 @@ function Who({ onLogout }: { onLogout: () => void }): VNode {
   const { name, role, network } = useSession();
   const { standing } = useLiveStanding();
   const leave = (): void => {
-    callApi('/dashboard/logout', { method: 'POST' }).then(onLogout, onLogout);
+    callApi('/dashboard/session', { method: 'DELETE' }).then(onLogout, onLogout);
   };
   return html`<div class="who">
     <p class="live live-${standing}" role="status">${STANDINGS[standing]}<span class="network">${network}</span></p>

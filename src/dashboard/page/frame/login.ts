@@ -19,7 +19,7 @@ export function Login({ onLogin }: { onLogin: (session: Session) => void }): VNo
     event.preventDefault();
     setBusy(true);
     setProblem(undefined);
-    callApi<Session>('/dashboard/login', { method: 'POST', body: { token: token.trim() } })
+    callApi<Session>('/dashboard/session', { method: 'POST', body: { token: token.trim() } })
       .then(onLogin, (error: unknown) => setProblem(asProblem(error)))
       .finally(() => setBusy(false));
   };
