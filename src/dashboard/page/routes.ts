@@ -1,12 +1,7 @@
 import type { VNode } from 'preact';
 import type { Session } from './data/session.ts';
+import type { PageProps } from './page-props.ts';
 import type { IconName } from './parts/icon.ts';
-
-export interface PageProps {
-  /** What the pattern names: `params['id'] ?? ''`. */
-  params: Record<string, string>;
-  query: URLSearchParams;
-}
 
 type PageComponent = (props: PageProps) => VNode | null;
 

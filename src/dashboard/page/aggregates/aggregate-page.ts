@@ -11,7 +11,7 @@ import { Name } from '../parts/names.ts';
 import { Facts, Page, Panel, Stat, Stats } from '../parts/page.ts';
 import { part } from '../parts/part.ts';
 import { WithData } from '../parts/states.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 import { ChunkStrip, type Chunks } from './chunk-strip.ts';
 import { fillOf } from './fill.ts';
 import type { Segment } from './lay-out-map.ts';

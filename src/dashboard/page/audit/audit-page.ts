@@ -9,7 +9,7 @@ import { part } from '../parts/part.ts';
 import { Empty } from '../parts/states.ts';
 import { Subject } from '../parts/subject.ts';
 import { ListTable, type Column } from '../parts/table.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 
 interface Entry {
   at: string;

@@ -15,7 +15,7 @@ import { Name, OutLink } from '../parts/names.ts';
 import { Columns, Facts, Page, Panel, Stat, Stats } from '../parts/page.ts';
 import { part } from '../parts/part.ts';
 import { WithData } from '../parts/states.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 import { Choices } from './choices.ts';
 import { TransferPanel, type Delivery } from './transfer.ts';
 

@@ -10,7 +10,7 @@ import { Page, Panel } from '../parts/page.ts';
 import { part } from '../parts/part.ts';
 import { Empty } from '../parts/states.ts';
 import { ListTable, type Column } from '../parts/table.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 
 /** In the order of a deal's life. */
 const STATES = [

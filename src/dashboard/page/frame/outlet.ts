@@ -8,7 +8,8 @@ import { Page } from '../parts/page.ts';
 import { part } from '../parts/part.ts';
 import { Empty, Loading, Problem } from '../parts/states.ts';
 import { navigate, usePlace } from '../router.ts';
-import { maySee, routes, type PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
+import { maySee, routes } from '../routes.ts';
 
 type Loaded = Awaited<ReturnType<(typeof routes)[number]['load']>>;
 

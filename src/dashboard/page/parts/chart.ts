@@ -1,16 +1,7 @@
 import { html } from 'htm/preact';
 import type { VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-
-export interface Series {
-  label: string;
-  /** As many as there are times; null where nothing is known. */
-  values: readonly (number | null)[];
-  /** Which of the six colours of the theme; without it by its place. */
-  colour?: 1 | 2 | 3 | 4 | 5 | 6;
-  filled?: boolean;
-  stepped?: boolean;
-}
+import type { Series } from './draw-chart.ts';
 
 interface ChartProps {
   /** What it shows, in a sentence: it stands for the picture where none is seen. */

@@ -1,5 +1,14 @@
 import uPlot from 'uplot';
-import type { Series } from './chart.ts';
+
+export interface Series {
+  label: string;
+  /** As many as there are times; null where nothing is known. */
+  values: readonly (number | null)[];
+  /** Which of the six colours of the theme; without it by its place. */
+  colour?: 1 | 2 | 3 | 4 | 5 | 6;
+  filled?: boolean;
+  stepped?: boolean;
+}
 
 interface Drawing {
   times: readonly number[];

@@ -17,7 +17,7 @@ import { part } from '../parts/part.ts';
 import { Empty, WithData } from '../parts/states.ts';
 import { ListTable, type Column } from '../parts/table.ts';
 import { Timeline, type Happening } from '../parts/timeline.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 import { EditLabels } from './edit-labels.ts';
 import { StandingChip } from './providers-page.ts';
 import { OutcomesPanel, ScorePanel, type Outcome } from './score.ts';

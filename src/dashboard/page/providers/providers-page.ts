@@ -11,7 +11,7 @@ import { Page, Panel } from '../parts/page.ts';
 import { part } from '../parts/part.ts';
 import { Empty } from '../parts/states.ts';
 import { ListTable, type Column } from '../parts/table.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 import { AddProvider } from './add-provider.ts';
 
 const STATES = [

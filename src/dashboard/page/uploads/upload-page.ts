@@ -13,7 +13,7 @@ import { Page, Panel, Stat, Stats } from '../parts/page.ts';
 import { part } from '../parts/part.ts';
 import { Empty, WithData } from '../parts/states.ts';
 import { Table, type Column } from '../parts/table.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 import { ProofLinks } from './proof-links.ts';
 import { isSealed, whyNotPinned } from './waiting.ts';
 import { WhereItIs } from './where-it-is.ts';

@@ -14,7 +14,7 @@ import { Page, Panel } from '../parts/page.ts';
 import { part } from '../parts/part.ts';
 import { Empty } from '../parts/states.ts';
 import { ListTable, type Column } from '../parts/table.ts';
-import type { PageProps } from '../routes.ts';
+import type { PageProps } from '../page-props.ts';
 import { FindUpload } from './find-upload.ts';
 import { UploadBox } from './upload-box.ts';
 import { storageWord, whyItWaits, whyNotPinned } from './waiting.ts';
